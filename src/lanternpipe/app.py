@@ -1,0 +1,289 @@
+"""The composition root: settings and the user's pipeline in, running parts out."""
+
+from __future__ import annotations
+
+import importlib
+import uuid
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from lanternpipe.codec.json import JsonCodec
+from lanternpipe.errors import ConfigError, LanternpipeError
+from lanternpipe.kafka.admin import LogEnds, open_admin
+from lanternpipe.kafka.clients import wait_for_broker
+from lanternpipe.kafka.config import (
+    MAX_MESSAGE_BYTES,
+    at_least_once_config,
+    client_config,
+    consumer_config,
+    transactional_config,
+)
+from lanternpipe.kafka.consumer import RecordConsumer
+from lanternpipe.kafka.producer import RecordProducer, TransactionalProducer
+from lanternpipe.kafka.topics import DeclaredTopic, verify
+from lanternpipe.pipeline import Pipeline, Topic
+from lanternpipe.ports import Log, Source
+from lanternpipe.runtime.batch import OutputTopic, Planner
+from lanternpipe.runtime.commit import AtLeastOnce, Committer, ExactlyOnce
+from lanternpipe.runtime.deadletter import DeadLetters
+from lanternpipe.runtime.endpoint import serve
+from lanternpipe.runtime.health import Health
+from lanternpipe.runtime.interval import CommitInterval
+from lanternpipe.runtime.lag import Ends, LagWatch
+from lanternpipe.runtime.lifecycle import StopRequest
+from lanternpipe.runtime.process import Processor
+from lanternpipe.runtime.watchdog import Deadline
+from lanternpipe.settings import Settings, load_app_settings
+from lanternpipe.telemetry.metrics import PartitionLag, Snapshot, open_metrics
+
+# Longer than any single call into the client is supposed to take (flush: 30 s, and a transaction
+# call was seen to take 36 s with a broker down).
+HUNG_SECONDS = 60.0
+DEAD_LETTER_SUFFIX = ".dlq"
+
+
+@dataclass(frozen=True, slots=True)
+class TopicNames:
+    """The topics of one pipeline as they are called on the broker."""
+
+    input: str
+    output: str
+    dead_letters: str
+
+
+def load_pipeline(name: str) -> Pipeline[Any, Any]:
+    """Import the user's pipeline: a package that has ``pipeline.py``, or ``module:name``.
+
+    Raises:
+        ConfigError: There is none by that name.
+    """
+    module_name, _, attribute = name.partition(":")
+    if not attribute:
+        module_name, attribute = f"{name}.pipeline", "pipeline"
+    try:
+        found = getattr(importlib.import_module(module_name), attribute)
+    except (ModuleNotFoundError, AttributeError) as error:
+        raise ConfigError(
+            f"PIPELINE_APP: {name!r} has no pipeline ({error}); give a package with a module "
+            "`pipeline`, or `module:name`"
+        ) from error
+    if not isinstance(found, Pipeline):
+        raise ConfigError(f"PIPELINE_APP: {module_name}.{attribute} is not a lanternpipe.Pipeline")
+    return found
+
+
+def topic_names(settings: Settings, pipeline: Pipeline[Any, Any]) -> TopicNames:
+    """Return the names in force."""
+    source = settings.topics.input or pipeline.input.name
+    return TopicNames(
+        source,
+        settings.topics.output or pipeline.output.name,
+        settings.deadletter.topic or source + DEAD_LETTER_SUFFIX,
+    )
+
+
+def declared_topics(settings: Settings, pipeline: Pipeline[Any, Any]) -> list[DeclaredTopic]:
+    """Return all topics of a pipeline as they should exist."""
+    names = topic_names(settings, pipeline)
+    replicas = settings.topics.replication_factor
+
+    def declare(name: str, topic: Topic[Any]) -> DeclaredTopic:
+        config = {
+            "retention.ms": str(topic.retention_hours * 3_600_000),
+            "max.message.bytes": str(topic.max_bytes),
+            **topic.config,
+        }
+        count = settings.topics.partitions or topic.partitions
+        return DeclaredTopic(name, count, replicas, config)
+
+    dead_letters = DeclaredTopic(
+        names.dead_letters,
+        settings.topics.partitions or pipeline.input.partitions,
+        replicas,
+        {
+            # The time of the letter, not of the record: an old record's letter would be deleted
+            # at once. Letters are kept until a person has decided about them.
+            "message.timestamp.type": "LogAppendTime",
+            "retention.ms": "-1",
+            "max.message.bytes": str(MAX_MESSAGE_BYTES),
+        },
+    )
+    return [
+        declare(names.input, pipeline.input),
+        declare(names.output, pipeline.output),
+        dead_letters,
+        *(declare(topic.name, topic) for topic in pipeline.also),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessorApp:
+    """A processor with all its parts, ready to run."""
+
+    processor: Processor
+    committer: Committer
+    health: Health
+    lag: LagWatch
+
+    def snapshot(self) -> Snapshot:
+        """Return what the processor knows of itself, for metrics and the demo's board."""
+        positions = self.processor.positions
+        outcomes = self.processor.outcomes
+        return Snapshot(
+            consumed=outcomes.consumed,
+            in_flight=positions.in_flight(),
+            outcomes=outcomes.counted.copy(),
+            lag={
+                (at.topic, at.partition): PartitionLag(*lag)
+                for at, lag in self.lag.current().items()
+            },
+            assigned=len(positions.snapshot()),
+        )
+
+
+def build_processor(
+    settings: Settings,
+    pipeline: Pipeline[Any, Any],
+    log: Log,
+    *,
+    ends: Ends | None = None,
+) -> ProcessorApp:
+    """Build a processor; nothing is connected to before it runs.
+
+    Args:
+        settings: What is in force.
+        pipeline: The user's.
+        log: Writes log lines.
+        ends: Where partitions end; by default asked of the broker by an admin client.
+    """
+    names = topic_names(settings, pipeline)
+    health = Health(stuck_after=HUNG_SECONDS * 2, log=log)
+    consumer = RecordConsumer(
+        consumer_config(settings.kafka, instance=settings.instance),
+        [names.input],
+        log=log,
+        waiting=health.wait,
+        flowing=health.flows,
+    )
+    committer = _committer(settings, consumer, health, log)
+    processor = Processor(
+        source=consumer,
+        committer=committer,
+        planner=_planner(settings, pipeline, names),
+        app_settings=load_app_settings(pipeline.settings),
+        interval=CommitInterval(settings.commit.shortest, settings.commit.longest),
+        start=settings.start,
+        batch_records=settings.batch_records,
+        health=health,
+        log=log,
+    )
+    lag = LagWatch(
+        ends or LogEnds(client_config(settings.kafka), log=log),
+        processor.positions.snapshot,
+        on_answer=health.flows,
+    )
+    return ProcessorApp(processor, committer, health, lag)
+
+
+def process(settings: Settings, pipeline: Pipeline[Any, Any], log: Log) -> None:
+    """Run a processor until the process is asked to stop.
+
+    Raises:
+        LanternpipeError: It cannot start or cannot go on; the message says why.
+    """
+    app = build_processor(settings, pipeline, log)
+
+    def stop_asked() -> None:
+        app.health.stopping()
+        log("info", "stopping")
+
+    stop = StopRequest(settings.shutdown_grace, stop_asked)
+    with ExitStack() as stack:
+        stack.enter_context(stop.on_signals())
+        render = open_metrics(app.snapshot)
+        http = settings.http
+        port = stack.enter_context(serve(http.host, http.port, app.health, render))
+        log(
+            "info",
+            "processor_starting",
+            app=settings.app,
+            brokers=settings.kafka.bootstrap_servers,
+            group=settings.kafka.group_id,
+            delivery=settings.delivery,
+            instance=settings.instance,
+            metrics=f"http://{http.host}:{port}/metrics",
+        )
+        if not wait_for_topics(settings, pipeline, log, stop, beat=app.health.beat):
+            return
+        stack.enter_context(app.lag.running())
+        try:
+            app.processor.run(stop)
+        except LanternpipeError as error:
+            app.health.fatal(str(error))
+            raise
+        finally:
+            app.committer.close(timeout=2.0)
+    log("info", "stopped", consumed=app.processor.outcomes.consumed)
+
+
+def wait_for_topics(
+    settings: Settings,
+    pipeline: Pipeline[Any, Any],
+    log: Log,
+    stopping: Callable[[], bool],
+    *,
+    beat: Callable[[], None] = lambda: None,
+) -> bool:
+    """Wait for a broker and verify the topics on it; False if asked to stop before.
+
+    Raises:
+        TopicError: A topic is missing.
+    """
+    config = client_config(settings.kafka)
+    admin = open_admin(config, log=log)
+    if not wait_for_broker(admin, config, log=log, stopping=stopping, beat=beat):
+        return False
+    for warning in verify(admin, declared_topics(settings, pipeline)):
+        log("warning", "topic_differs", text=warning)
+    return True
+
+
+def _planner(settings: Settings, pipeline: Pipeline[Any, Any], names: TopicNames) -> Planner:
+    codec = JsonCodec(pipeline.input.event)
+
+    def output(name: str, topic: Topic[Any]) -> OutputTopic:
+        return OutputTopic(name, topic.event, JsonCodec(topic.event).encode, topic.max_bytes)
+
+    return Planner(
+        decode=codec.decode,
+        explain=codec.explain,
+        transform=pipeline.transform,
+        output=output(names.output, pipeline.output),
+        declared_output=pipeline.output.name,
+        also={topic.name: output(topic.name, topic) for topic in pipeline.also},
+        dead_letters=DeadLetters(
+            names.dead_letters,
+            settings.kafka.group_id,
+            full_detail=settings.deadletter.detail == "full",
+        ),
+    )
+
+
+def _committer(settings: Settings, source: Source, health: Health, log: Log) -> Committer:
+    kafka = settings.kafka
+    deadline = Deadline(HUNG_SECONDS)
+    if settings.delivery == "at-least-once":
+        sink = RecordProducer(at_least_once_config(kafka), log=log)
+        return AtLeastOnce(sink, source, deadline=deadline, waiting=health.wait)
+    # Random unless named: nobody else can have it, and nobody can end what it left open.
+    suffix = settings.instance or uuid.uuid4().hex[:12]
+    config = transactional_config(kafka, transactional_id=f"{kafka.group_id}-{suffix}")
+    return ExactlyOnce(
+        TransactionalProducer(config, log=log),
+        source,
+        deadline=deadline,
+        id_is_shared=settings.instance is not None,
+        waiting=health.wait,
+    )

@@ -1,0 +1,124 @@
+"""What is asked of the broker beside the flow of records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+from confluent_kafka import (
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaException,
+)
+from confluent_kafka import TopicPartition as ClientPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from lanternpipe.kafka.clients import Events
+from lanternpipe.kafka.config import Config
+from lanternpipe.kafka.errors import failure
+from lanternpipe.ports import Log
+from lanternpipe.records import TopicPartition
+
+T = TypeVar("T")
+REQUEST_SECONDS = 5.0
+
+# Keys that an admin client does not know; the client warns of each.
+_CONSUMER_KEYS = ("bootstrap.servers", "client.id", "security.", "sasl.", "ssl.", "socket.")
+
+
+class LogEnds:
+    """Asks where partitions end: 1 to 2 ms for all, on a connection of its own.
+
+    The consumer's own query waits behind its fetch in progress, half a second a partition, and
+    what it has cached freezes while a partition is paused.
+    """
+
+    def __init__(self, config: Config, *, log: Log) -> None:
+        self._config = config
+        self._log = log
+        self._admin: AdminClient | None = None
+
+    def last_stable(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """Return the last stable offset of each partition: where a committed reader ends.
+
+        Raises:
+            KafkaFailure: The broker did not answer.
+        """
+        return self._list(partitions, OffsetSpec.latest())
+
+    def first(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """Return the first offset that exists of each partition."""
+        return self._list(partitions, OffsetSpec.earliest())
+
+    def at_time(
+        self, partitions: Iterable[TopicPartition], milliseconds: int
+    ) -> dict[TopicPartition, int]:
+        """Return the first offset at or after a time; the end where there is none."""
+        asked = list(partitions)
+        found = self._list(asked, OffsetSpec.for_timestamp(milliseconds))
+        if missing := [each for each in asked if found[each] < 0]:
+            found.update(self.last_stable(missing))
+        return found
+
+    def _list(
+        self, partitions: Iterable[TopicPartition], spec: OffsetSpec
+    ) -> dict[TopicPartition, int]:
+        asked = {ClientPartition(*each): spec for each in partitions}
+        if not asked:
+            return {}
+        if self._admin is None:
+            self._admin = open_admin(self._config, log=self._log)
+        answers = self._admin.list_offsets(
+            asked,
+            isolation_level=IsolationLevel.READ_COMMITTED,
+            request_timeout=REQUEST_SECONDS,
+        )
+        return {
+            TopicPartition(each.topic, each.partition): answer(future, "listing offsets").offset
+            for each, future in answers.items()
+        }
+
+
+def open_admin(config: Config, *, log: Log) -> AdminClient:
+    """Open an admin client with the connection settings of ``config``."""
+    shared = {key: value for key, value in config.items() if key.startswith(_CONSUMER_KEYS)}
+    return AdminClient({**shared, **Events("admin", log).hooks()})
+
+
+def group_offsets(
+    admin: AdminClient, group: str, partitions: Iterable[TopicPartition]
+) -> dict[TopicPartition, int | None]:
+    """Return the committed offsets of any group; None where there is none.
+
+    Raises:
+        KafkaFailure: The broker did not answer.
+    """
+    asked = ConsumerGroupTopicPartitions(group, [ClientPartition(*each) for each in partitions])
+    futures = admin.list_consumer_group_offsets([asked], request_timeout=REQUEST_SECONDS)
+    found = answer(futures[group], f"reading the offsets of group {group}")
+    return {
+        TopicPartition(each.topic, each.partition): each.offset if each.offset >= 0 else None
+        for each in found.topic_partitions
+    }
+
+
+def answer(future: Future[T], what: str) -> T:
+    """Wait for an admin request.
+
+    Raises:
+        KafkaFailure: It failed, or nobody answered in time.
+    """
+    try:
+        return future.result(timeout=REQUEST_SECONDS * 2)
+    except KafkaException as error:
+        raise failure(error.args[0], what) from error
+
+
+def partition_count(client: Any, topic: str) -> int:
+    """Return how many partitions a topic has, 0 when it does not exist."""
+    try:
+        metadata = client.list_topics(topic, timeout=REQUEST_SECONDS).topics[topic]
+    except KafkaException as error:
+        raise failure(error.args[0], f"describing {topic}") from error
+    return 0 if metadata.error else len(metadata.partitions)

@@ -1,0 +1,217 @@
+"""The source of records: a confluent_kafka consumer, read in columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any, cast
+
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    TIMESTAMP_NOT_AVAILABLE,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+)
+from confluent_kafka import TopicPartition as ClientPartition
+
+from lanternpipe.errors import FatalFailure
+from lanternpipe.kafka.admin import LogEnds
+from lanternpipe.kafka.clients import Events
+from lanternpipe.kafka.config import Config
+from lanternpipe.kafka.errors import CONSUMER_FATAL, UNREACHABLE, failure, mapped
+from lanternpipe.ports import AssignmentListener, Log
+from lanternpipe.records import Fetched, Records, TopicPartition
+
+# Once a record has come, how long to wait for others: a batch of one is the dearest of all.
+GATHER_SECONDS = 0.005
+QUERY_SECONDS = 5.0
+
+class RecordConsumer:
+    """Reads topics as a member of a group.
+
+    Args:
+        config: As made by ``consumer_config``.
+        topics: What to subscribe to.
+        log: Writes log lines.
+        waiting: Called when no broker can be reached.
+        flowing: Called when records arrive.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        topics: list[str],
+        *,
+        log: Log,
+        waiting: Callable[[str], None],
+        flowing: Callable[[], None],
+    ) -> None:
+        self._topics = topics
+        self._log = log
+        self._waiting = waiting
+        self._flowing = flowing
+        self._full = False
+        self._consumer = Consumer({**config, **Events("consumer", log).hooks()})
+        self._ends = LogEnds(config, log=log)
+
+    def subscribe(self, listener: AssignmentListener) -> None:
+        """Join the group."""
+
+        def told(callback: Callable[[Iterable[TopicPartition]], None]) -> Callable[..., None]:
+            return lambda _, partitions: callback([_ours(each) for each in partitions])
+
+        self._consumer.subscribe(
+            self._topics,
+            on_assign=told(listener.on_assigned),
+            on_revoke=told(listener.on_revoked),
+            on_lost=told(listener.on_lost),
+        )
+
+    def fetch(self, max_records: int, timeout: float) -> Fetched:
+        """Return up to ``max_records``, waiting up to ``timeout`` seconds for the first."""
+        consume = self._consumer.consume
+        if self._full:  # behind: more is there already, so one call does
+            messages = consume(max_records, GATHER_SECONDS)
+        else:
+            messages = consume(1, timeout)
+            if messages and max_records > 1:
+                messages += consume(max_records - 1, GATHER_SECONDS)
+        self._full = len(messages) == max_records
+        if not messages:
+            return Fetched()
+        ends: list[tuple[TopicPartition, int]] = []
+        lost: list[TopicPartition] = []
+        if any(map(Message.error, messages)):
+            messages = self._sort_out(messages, ends, lost)
+        return Fetched(self._runs(messages), ends, lost, self._full)
+
+    def seek(self, partition: TopicPartition, offset: int) -> bool:
+        """Go on reading at ``offset``; False while a rebalance is going on."""
+        try:
+            self._consumer.seek(ClientPartition(*partition, offset))
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError._STATE:
+                return False
+            raise failure(error.args[0], f"seeking {partition}") from error
+        return True
+
+    def start_at(self, partition: TopicPartition, start: str) -> int | None:
+        """Begin reading a partition that has no committed offset."""
+        offset: int | None = None
+        if start == "latest":
+            offset = self._ends.last_stable([partition])[partition]
+        elif start != "earliest":
+            moment = datetime.fromisoformat(start)
+            offset = self._ends.at_time([partition], round(moment.timestamp() * 1_000))[partition]
+        # A partition at which the client gave up cannot be sought; it has to be assigned anew.
+        place = ClientPartition(*partition, OFFSET_BEGINNING if offset is None else offset)
+        with mapped(f"starting {partition}"):
+            self._consumer.incremental_unassign([place])
+            self._consumer.incremental_assign([place])
+        return offset
+
+    def committed(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int | None]:
+        """Return the group's committed offsets; None where there is none."""
+        asked = [ClientPartition(*each) for each in partitions]
+        if not asked:
+            return {}
+        with mapped("reading committed offsets"):
+            answers = self._consumer.committed(asked, timeout=QUERY_SECONDS)
+        for answer in answers:
+            if answer.error is not None:
+                raise failure(answer.error, f"reading the committed offset of {_ours(answer)}")
+        return {_ours(each): each.offset if each.offset >= 0 else None for each in answers}
+
+    def available(self, partition: TopicPartition) -> tuple[int, int]:
+        """Return the first offset that exists and the one behind the last."""
+        with mapped(f"reading the ends of {partition}"):
+            first, behind = self._consumer.get_watermark_offsets(
+                ClientPartition(*partition), timeout=QUERY_SECONDS
+            )
+        return first, behind
+
+    def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Commit offsets outside of transactions, and wait for the answer."""
+        asked = [ClientPartition(*at, offset) for at, offset in offsets.items()]
+        with mapped("committing offsets"):
+            answers = self._consumer.commit(offsets=asked, asynchronous=False)
+        for answer in answers or ():
+            if answer.error is not None:
+                raise failure(answer.error, f"committing {_ours(answer)}")
+
+    def group_metadata(self) -> object:
+        """Return this member's place in the group."""
+        return self._consumer.consumer_group_metadata()
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._consumer.close()
+
+    def _runs(self, messages: list[Message]) -> list[Records]:
+        """Cut messages into runs of one partition; while behind, a batch is mostly one run."""
+        partitions = list(map(Message.partition, messages))
+        if len(self._topics) == 1:
+            places: list[Any] = partitions
+        else:
+            places = list(zip(map(Message.topic, messages), partitions, strict=True))
+        if places and places.count(places[0]) == len(places):
+            return [_columns(_place(messages[0]), messages)]
+        runs = []
+        start = 0
+        for end in range(1, len(places) + 1):
+            if end == len(places) or places[end] != places[start]:
+                runs.append(_columns(_place(messages[start]), messages[start:end]))
+                start = end
+        return runs
+
+    def _sort_out(
+        self,
+        messages: list[Message],
+        ends: list[tuple[TopicPartition, int]],
+        lost: list[TopicPartition],
+    ) -> list[Message]:
+        """Separate records from the events that the client hands out among them."""
+        records = []
+        for message in messages:
+            error = message.error()
+            if error is None:
+                records.append(message)
+                continue
+            code = error.code()
+            if code == KafkaError._PARTITION_EOF:
+                ends.append((_place(message), cast("int", message.offset())))
+            elif code == KafkaError._AUTO_OFFSET_RESET:
+                lost.append(_place(message))
+            elif code in CONSUMER_FATAL or error.fatal():
+                raise FatalFailure(error.name(), f"the consumer cannot go on: {error.str()}")
+            elif code in UNREACHABLE:
+                self._waiting(error.name())
+            else:
+                self._log("warning", "consumer_error", code=error.name(), text=error.str())
+        return records
+
+
+def _columns(source: TopicPartition, messages: list[Message]) -> Records:
+    headers: list[Any] = list(map(Message.headers, messages))
+    return Records(
+        source,
+        cast("list[int]", list(map(Message.offset, messages))),
+        list(map(Message.key, messages)),
+        list(map(Message.value, messages)),
+        # A record without timestamp shows -1, which would be stored as such; 0 means "now".
+        [
+            0 if kind == TIMESTAMP_NOT_AVAILABLE else stamp
+            for kind, stamp in map(Message.timestamp, messages)
+        ],
+        None if headers.count(None) == len(headers) else headers,
+    )
+
+
+def _place(message: Message) -> TopicPartition:
+    return TopicPartition(cast("str", message.topic()), cast("int", message.partition()))
+
+
+def _ours(partition: ClientPartition) -> TopicPartition:
+    return TopicPartition(partition.topic, partition.partition)

@@ -1,0 +1,80 @@
+"""ONE table from what the client reports to what we do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from confluent_kafka import KafkaError, KafkaException
+
+from lanternpipe.errors import (
+    AbortableFailure,
+    FatalFailure,
+    FencedFailure,
+    KafkaFailure,
+    RetriableFailure,
+)
+
+E = KafkaError
+
+# The outcome of the call is unknown: the request may have been carried out all the same.
+INDEFINITE = frozenset({E._TIMED_OUT, E._TRANSPORT, E._ALL_BROKERS_DOWN, E.REQUEST_TIMED_OUT})
+
+# Nobody answers; it may be back soon.
+UNREACHABLE = frozenset({E._TRANSPORT, E._ALL_BROKERS_DOWN, E._RESOLVE, E._TIMED_OUT})
+
+# Another producer or member with our name has taken over, or our transaction expired.
+FENCED = frozenset({E._FENCED, E.PRODUCER_FENCED, E.INVALID_PRODUCER_EPOCH, E.FENCED_INSTANCE_ID})
+
+# The record itself is refused; sending it again would be refused again.
+RECORD_AT_FAULT = frozenset(
+    {
+        E.MSG_SIZE_TOO_LARGE,
+        E.INVALID_MSG,
+        E.INVALID_MSG_SIZE,
+        E.INVALID_RECORD,
+        E.INVALID_TIMESTAMP,
+        E.POLICY_VIOLATION,
+    }
+)
+
+# A consumer that meets one of these will not get better by itself.
+CONSUMER_FATAL = frozenset(
+    {
+        E._FATAL,
+        E._FENCED,
+        E._AUTHENTICATION,
+        E.FENCED_INSTANCE_ID,
+        E.GROUP_AUTHORIZATION_FAILED,
+        E.INCONSISTENT_GROUP_PROTOCOL,
+        E.INVALID_SESSION_TIMEOUT,
+        E.SASL_AUTHENTICATION_FAILED,
+        E.TOPIC_AUTHORIZATION_FAILED,
+        E.UNRELEASED_INSTANCE_ID,
+        E.UNSUPPORTED_VERSION,
+    }
+)
+
+
+def failure(error: KafkaError, what: str) -> KafkaFailure:
+    """Return our error for the client's, tried in the order fatal, abortable, retriable."""
+    code = error.code()
+    name, text = error.name(), f"{what}: {error.str()}"
+    if code in FENCED:
+        return FencedFailure(name, text)
+    if error.fatal() or code in {E._FATAL, E._AUTHENTICATION}:
+        return FatalFailure(name, text)
+    if error.txn_requires_abort():
+        return AbortableFailure(name, text)
+    if error.retriable() or code in UNREACHABLE:
+        return RetriableFailure(name, text, indefinite=code in INDEFINITE)
+    return FatalFailure(name, text)
+
+
+@contextmanager
+def mapped(what: str) -> Iterator[None]:
+    """Turn the client's exceptions within the block into ours."""
+    try:
+        yield
+    except KafkaException as error:
+        raise failure(error.args[0], what) from error

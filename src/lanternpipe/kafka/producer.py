@@ -1,0 +1,203 @@
+"""The sink of records: a confluent_kafka producer, written in columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import repeat
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import TopicPartition as ClientPartition
+
+from lanternpipe.errors import AbortableFailure, KafkaFailure
+from lanternpipe.kafka.clients import Events
+from lanternpipe.kafka.config import QUEUE_RECORDS, Config
+from lanternpipe.kafka.errors import RECORD_AT_FAULT, failure, mapped
+from lanternpipe.ports import Log, Refusal
+from lanternpipe.records import Headers, Outgoing, TopicPartition
+
+CALL_SECONDS = 10.0  # how long one transaction call may wait before it is made again
+FULL_WAIT = 0.01  # seconds between looks at a queue that is full
+
+# Records of an aborted transaction that had not left yet; that is what an abort is for.
+PURGED = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
+
+
+class RecordProducer:
+    """Writes batches of records and remembers what could not be delivered.
+
+    Args:
+        config: As made by one of the functions in ``kafka.config``.
+        log: Writes log lines.
+    """
+
+    def __init__(self, config: Config, *, log: Log) -> None:
+        self._config = config
+        self._limit = int(config.get("queue.buffering.max.messages", QUEUE_RECORDS))
+        self._events = Events("producer", log)
+        self._refusal: Refusal | None = None
+        self.failed = 0
+        self._producer = self._open()
+
+    def __len__(self) -> int:
+        """Return how many records wait for their acknowledgement."""
+        return len(self._producer)
+
+    def send(self, batch: Outgoing) -> None:
+        """Enqueue a batch, waiting while the queue is full."""
+        producer = self._producer
+        producer.poll(0)  # serves delivery reports, or finished records would pile up
+        while len(producer) and len(producer) + len(batch) > self._limit:
+            producer.poll(FULL_WAIT)
+        sent = 0
+        while sent < len(batch):
+            rest = slice(sent, None)
+            columns: list[Any] = [batch.timestamps[rest]]
+            if batch.headers is not None:
+                columns.append(batch.headers[rest])
+            done: list[None] = []
+            try:
+                # Positional up to the timestamp: keywords would cost a third more. What was
+                # enqueued before an exception stays in `done`, so nothing is sent twice.
+                done.extend(
+                    map(
+                        producer.produce,
+                        repeat(batch.topic),
+                        batch.values[rest],
+                        batch.keys[rest],
+                        repeat(-1),
+                        repeat(None),
+                        repeat(None),
+                        *columns,
+                    )
+                )
+            except BufferError:  # full by bytes
+                producer.poll(FULL_WAIT)
+            except KafkaException as error:
+                raise self._refused(error.args[0], batch.topic) from error
+            sent += len(done)
+
+    def flush(self, timeout: float) -> int:
+        """Wait for acknowledgements; return how many records are still without one."""
+        return self._producer.flush(timeout)
+
+    def poll(self, timeout: float) -> None:
+        """Serve delivery reports, waiting up to ``timeout`` seconds for one."""
+        self._producer.poll(timeout)
+
+    def take_refusal(self) -> Refusal | None:
+        """Return, and forget, the first record that could not be delivered since last asked."""
+        refusal, self._refusal = self._refusal, None
+        return refusal
+
+    def take_disturbance(self) -> bool:
+        """Tell, and forget, whether a connection was lost or a request timed out."""
+        self._producer.poll(0)  # error events wait there
+        disturbed, self._events.disturbed = self._events.disturbed, False
+        return disturbed
+
+    def close(self, timeout: float) -> None:
+        """Flush for at most ``timeout`` seconds and drop what is left."""
+        # Not Producer.close(): it has no time-out, and blocks while a broker is down.
+        self._producer.flush(timeout)
+
+    def _open(self) -> Producer:
+        hooks = self._events.hooks()
+        return Producer({**self._config, **hooks, "on_delivery": self._on_undelivered})
+
+    def _on_undelivered(self, error: KafkaError | None, _: Message) -> None:
+        if error is None or error.code() in PURGED:
+            return
+        self.failed += 1
+        if self._refusal is None:
+            self._refusal = Refusal(error.name(), error.code() in RECORD_AT_FAULT)
+
+    def _refused(self, error: KafkaError, topic: str) -> KafkaFailure:
+        what = f"producing to {topic}"
+        if error.code() in RECORD_AT_FAULT:
+            # The client would go on, and commit the rest without this record.
+            self._refusal = Refusal(error.name(), record_at_fault=True)
+            return AbortableFailure(error.name(), what)
+        return failure(error, what)
+
+
+class TransactionalProducer(RecordProducer):
+    """Writes records in transactions."""
+
+    def init_transactions(self) -> None:
+        """Fence predecessors with the same transactional id and end their transactions."""
+        with mapped("initialising transactions"):
+            self._producer.init_transactions(CALL_SECONDS)
+
+    def begin(self) -> None:
+        """Open a transaction."""
+        with mapped("beginning a transaction"):
+            self._producer.begin_transaction()
+
+    def send_offsets(self, offsets: Mapping[TopicPartition, int], metadata: object) -> None:
+        """Make the offsets part of the open transaction."""
+        places = [ClientPartition(*at, offset) for at, offset in offsets.items()]
+        with mapped("sending offsets to the transaction"):
+            self._producer.send_offsets_to_transaction(places, metadata, CALL_SECONDS)
+
+    def commit(self) -> None:
+        """Commit the open transaction."""
+        with mapped("committing the transaction"):
+            self._producer.commit_transaction(CALL_SECONDS)
+
+    def abort(self) -> None:
+        """Abort the open transaction."""
+        with mapped("aborting the transaction"):
+            self._producer.abort_transaction(CALL_SECONDS)
+
+    def rebuild(self) -> None:
+        """Replace the client by a new one with the same id, not yet initialised."""
+        self._producer = self._open()
+
+    def _refused(self, error: KafkaError, topic: str) -> KafkaFailure:
+        refused = super()._refused(error, topic)
+        if error.code() in {KafkaError._STATE, KafkaError._FATAL}:
+            # The transaction has failed before; aborting it tells why.
+            return AbortableFailure(error.name(), str(refused))
+        return refused
+
+
+class ReportingProducer:
+    """Sends single records and reports each delivery; safe to call from several threads.
+
+    Args:
+        config: As made by ``producer_config``.
+        log: Writes log lines.
+    """
+
+    def __init__(self, config: Config, *, log: Log) -> None:
+        # Without a report of success, a caller could not tell acknowledged from waiting.
+        reporting = {"delivery.report.only.error": False}
+        self._producer = Producer({**config, **Events("producer", log).hooks(), **reporting})
+        self.poll = self._producer.poll
+        self.flush = self._producer.flush
+
+    def __len__(self) -> int:
+        """Return how many records wait for their acknowledgement."""
+        return len(self._producer)
+
+    def send(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: str | bytes | None,
+        report: Callable[[Any, Any], None],
+        timestamp: int = 0,
+        headers: Headers | None = None,
+    ) -> bool:
+        """Enqueue a record; False if the queue is full."""
+        try:
+            if headers is None:
+                self._producer.produce(topic, value, key, -1, report, None, timestamp)
+            else:
+                self._producer.produce(topic, value, key, -1, report, None, timestamp, headers)
+        except BufferError:
+            return False
+        except KafkaException as error:
+            raise failure(error.args[0], f"producing to {topic}") from error
+        return True

@@ -1,0 +1,123 @@
+"""What a user declares: topics, a transform over typed events, and samples to try it with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+
+from pydantic import BaseModel
+
+SettingsT_co = TypeVar("SettingsT_co", covariant=True)
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+
+class Context(Generic[SettingsT_co]):
+    """What a transform may know besides its event; one object serves a whole batch.
+
+    Attributes:
+        now: Seconds since 1970, taken once per batch.
+        settings: The user's own settings, read from ``PIPELINE_APP__...``.
+    """
+
+    __slots__ = ("now", "settings")
+
+    def __init__(self, now: int, settings: SettingsT_co) -> None:
+        self.now = now
+        self.settings = settings
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Returned by a transform that wants no output for this event: it is counted as filtered.
+
+    Attributes:
+        reason: A short identifier, used as a metric label; never a value from the event.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One of several outputs of an event, or an output with a key or topic of its own.
+
+    Attributes:
+        value: An event of the type that its topic declares.
+        key: Key bytes; None means the key of the input record.
+        topic: A topic declared in ``Pipeline``; None means the output topic.
+    """
+
+    value: Any
+    key: bytes | None = None
+    topic: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RawRecord:
+    """A sample that is no event: the bytes that a broken sender would write."""
+
+    key: bytes | None
+    value: bytes | None
+
+
+class Sample(Protocol):
+    """Makes sample events without end, for ``lanternpipe produce`` and the demo.
+
+    Yields events of the input topic's type, and a ``RawRecord`` for poison.
+    """
+
+    def __call__(
+        self, *, seed: int, filtered: float, poison: float, large: bool, clock: Callable[[], float]
+    ) -> Iterator[Any]:
+        """Start a stream; ``filtered`` and ``poison`` are shares between 0 and 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topic(Generic[In]):
+    """A topic as code: what is in it, and how it should exist on the broker.
+
+    Attributes:
+        name: Its name; ``PIPELINE_TOPICS__...`` may override it.
+        event: The ``msgspec.Struct`` of its values.
+        key: The key of an event; required to produce to the topic.
+        partitions: How many partitions ``lanternpipe topics apply`` creates.
+        retention_hours: How long the broker keeps records.
+        max_bytes: The largest record batch that the topic takes (``max.message.bytes``).
+        config: Further topic settings by their Kafka names.
+    """
+
+    name: str
+    event: type[In]
+    key: Callable[[In], str | bytes | None] | None = None
+    partitions: int = 6
+    retention_hours: int = 7 * 24
+    max_bytes: int = 1_048_588
+    config: Mapping[str, str] = field(default_factory=dict)
+
+
+Result: TypeAlias = Any
+"""What a transform returns: an output event, ``Skip``, ``Output``, or a list of these."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline(Generic[In, Out]):
+    """A whole pipeline, in one declaration.
+
+    Attributes:
+        input: Where events come from.
+        output: Where results go when a transform does not say otherwise.
+        transform: Called once per event; pure. Returns an output event, ``Skip``, ``Output`` or a
+            list of these; raises ``Reject`` for an event that can never be processed.
+        samples: Sample events.
+        settings: The user's own settings: a pydantic model, read from ``PIPELINE_APP__...``.
+        also: Further topics that ``Output(topic=...)`` may name.
+    """
+
+    input: Topic[In]
+    output: Topic[Out]
+    transform: Callable[[In, Context[Any]], Result]
+    samples: Sample
+    settings: type[BaseModel] = BaseModel
+    also: tuple[Topic[Any], ...] = ()

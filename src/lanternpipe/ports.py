@@ -1,0 +1,136 @@
+"""The protocols between the loops and Kafka.
+
+``lanternpipe.runtime`` speaks them, ``lanternpipe.kafka`` fulfils them, and neither knows the
+other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, Protocol
+
+from lanternpipe.records import Fetched, Outgoing, TopicPartition
+
+
+class Log(Protocol):
+    """Writes one structured log line."""
+
+    def __call__(self, level: str, event: str, **fields: Any) -> None:
+        """Log ``event``, a name, at ``debug``, ``info``, ``warning`` or ``error``."""
+
+
+class Refusal(NamedTuple):
+    """A record that was sent and will never arrive.
+
+    Attributes:
+        code: The Kafka error code.
+        record_at_fault: Whether this very record was refused for what it is.
+    """
+
+    code: str
+    record_at_fault: bool
+
+
+class AssignmentListener(Protocol):
+    """Is told of changes of the assignment, always from within ``Source.fetch``."""
+
+    def on_assigned(self, partitions: Iterable[TopicPartition]) -> None:
+        """Partitions have been given to this process."""
+
+    def on_revoked(self, partitions: Iterable[TopicPartition]) -> None:
+        """Partitions are about to be taken away; they are still ours until this returns."""
+
+    def on_lost(self, partitions: Iterable[TopicPartition]) -> None:
+        """Partitions have been taken away already; another process may own them."""
+
+
+class Source(Protocol):
+    """Where records come from."""
+
+    def subscribe(self, listener: AssignmentListener) -> None:
+        """Join the group; the listener is called from within ``fetch``."""
+
+    def fetch(self, max_records: int, timeout: float) -> Fetched:
+        """Return up to ``max_records``, waiting up to ``timeout`` seconds for the first.
+
+        Raises:
+            FatalFailure: The consumer cannot go on.
+        """
+
+    def seek(self, partition: TopicPartition, offset: int) -> bool:
+        """Go on reading at ``offset``; False if the partition cannot be moved just now."""
+
+    def start_at(self, partition: TopicPartition, start: str) -> int | None:
+        """Begin reading a partition without committed offset.
+
+        ``start`` is ``earliest``, ``latest`` or a time. Returns the offset, or None where it is
+        not known before the first record.
+        """
+
+    def committed(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int | None]:
+        """Return the group's committed offsets as the broker knows them; None: there is none.
+
+        Raises:
+            RetriableFailure: The broker did not answer in time.
+        """
+
+    def available(self, partition: TopicPartition) -> tuple[int, int]:
+        """Return the first offset that exists and the one behind the last."""
+
+    def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Commit offsets outside of transactions.
+
+        Raises:
+            KafkaFailure: The commit did not happen, or nobody knows.
+        """
+
+    def group_metadata(self) -> object:
+        """Return this member's place in the group, which lets the broker fence zombies."""
+
+    def close(self) -> None:
+        """Leave the group."""
+
+
+class Sink(Protocol):
+    """Where records go."""
+
+    def send(self, batch: Outgoing) -> None:
+        """Enqueue records, waiting while the queue is full.
+
+        Raises:
+            KafkaFailure: The producer refuses; the open transaction must be aborted.
+        """
+
+    def flush(self, timeout: float) -> int:
+        """Wait for acknowledgements; return how many records are still without one."""
+
+    def take_refusal(self) -> Refusal | None:
+        """Return, and forget, the first record that could not be delivered since last asked."""
+
+    def take_disturbance(self) -> bool:
+        """Tell, and forget, whether a connection was lost or a request timed out."""
+
+    def close(self, timeout: float) -> None:
+        """Drop the client within ``timeout`` seconds."""
+
+
+class TransactionalSink(Sink, Protocol):
+    """Where records go in transactions. Each call may raise any ``KafkaFailure``."""
+
+    def init_transactions(self) -> None:
+        """Fence predecessors with the same transactional id and end their transactions."""
+
+    def begin(self) -> None:
+        """Open a transaction."""
+
+    def send_offsets(self, offsets: Mapping[TopicPartition, int], metadata: object) -> None:
+        """Make the offsets part of the open transaction."""
+
+    def commit(self) -> None:
+        """Commit the open transaction."""
+
+    def abort(self) -> None:
+        """Abort the open transaction."""
+
+    def rebuild(self) -> None:
+        """Replace the client by a new one with the same id, not yet initialised."""

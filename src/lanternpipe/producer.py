@@ -1,0 +1,224 @@
+"""``EventProducer``: typed, keyed, idempotent sending, to take along into any service."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Generic, NamedTuple, Self, TypeAlias, TypeVar
+
+from lanternpipe.codec.json import JsonCodec
+from lanternpipe.errors import ConfigError, DeliveryError, KafkaFailure
+from lanternpipe.kafka.config import producer_config
+from lanternpipe.kafka.producer import ReportingProducer
+from lanternpipe.pipeline import Topic
+from lanternpipe.ports import Log
+from lanternpipe.records import Headers
+from lanternpipe.settings import KafkaSettings
+
+Event = TypeVar("Event")
+
+POLL_SECONDS = 0.1
+FULL_WAIT = 0.01
+# In a tight loop of sends, serve delivery reports once in so many.
+POLL_EVERY = 256
+
+
+class Delivered(NamedTuple):
+    """Where the broker stored a record."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+OnDelivery: TypeAlias = Callable[[DeliveryError | None, Delivered | None], None]
+
+
+class EventProducer(Generic[Event]):
+    """Sends events to one topic: idempotent, acknowledged by all replicas, keyed by the topic.
+
+    ``send`` returns at once and reports later; ``send_and_wait`` returns when the broker has the
+    record. Safe to use from several threads. Use as a context manager, or call ``close``.
+
+    Args:
+        topic: Where to; needs a ``key``.
+        kafka: The connection; by default a broker on this machine.
+        full_timeout: Seconds to wait while the queue is full; None waits for ever.
+        background: Whether a thread serves delivery reports. Without it they are served by
+            ``send``, ``flush`` and ``close`` alone, which suits a loop that sends all the time.
+        log: Writes log lines; by default none.
+
+    Attributes:
+        sent: Events accepted so far.
+        acknowledged: Events that the broker has stored.
+        failed: Events that the broker did not take.
+    """
+
+    def __init__(
+        self,
+        topic: Topic[Event],
+        kafka: KafkaSettings | None = None,
+        *,
+        full_timeout: float | None = 30.0,
+        background: bool = True,
+        log: Log | None = None,
+    ) -> None:
+        if topic.key is None:
+            raise ConfigError(f"Topic {topic.name!r} declares no key; EventProducer needs one")
+        self.sent = self.acknowledged = self.failed = 0
+        self._topic = topic.name
+        self._key = topic.key
+        self._encode = JsonCodec(topic.event).encode
+        self._full_timeout = full_timeout
+        self._lock = threading.Lock()
+        self._client = ReportingProducer(
+            producer_config(kafka or KafkaSettings()), log=log or _silent
+        )
+        self._closed = threading.Event()
+        self._thread: threading.Thread | None = None
+        if background:
+            self._thread = threading.Thread(target=self._serve, name="producer", daemon=True)
+            self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def waiting(self) -> int:
+        """Events sent and not yet acknowledged."""
+        return len(self._client)
+
+    def send(
+        self,
+        event: Event,
+        *,
+        key: str | bytes | None = None,
+        headers: Headers | None = None,
+        on_delivery: OnDelivery | None = None,
+    ) -> None:
+        """Send an event; ``on_delivery`` is called when its fate is known.
+
+        Args:
+            event: What to send.
+            key: By default the topic's key of the event.
+            headers: Kafka headers, such as a ``traceparent``.
+            on_delivery: Gets an error, or where the record was stored.
+
+        Raises:
+            DeliveryError: The queue stayed full, or the client refuses the record.
+        """
+        self.send_raw(
+            self._encode(event),
+            self._key(event) if key is None else key,
+            headers=headers,
+            on_delivery=on_delivery,
+        )
+
+    def send_raw(
+        self,
+        value: bytes | None,
+        key: str | bytes | None,
+        *,
+        headers: Headers | None = None,
+        on_delivery: OnDelivery | None = None,
+    ) -> None:
+        """Send bytes as they are; as ``send`` otherwise."""
+        report = self._count if on_delivery is None else self._counting(on_delivery)
+        try:
+            if not self._client.send(self._topic, value, key, report, 0, headers):
+                self._send_when_room(value, key, report, headers)
+        except KafkaFailure as failure:
+            raise DeliveryError(str(failure)) from failure
+        with self._lock:
+            self.sent += 1
+            serve = self._thread is None and self.sent % POLL_EVERY == 0
+        if serve:
+            self._client.poll(0)
+
+    def send_and_wait(
+        self, event: Event, *, headers: Headers | None = None, timeout: float = 30.0
+    ) -> Delivered:
+        """Send an event and return where the broker stored it.
+
+        Raises:
+            DeliveryError: The broker did not take it, or has not answered within ``timeout``
+                seconds; in the latter case it may still arrive.
+        """
+        done = threading.Event()
+        result: list[tuple[DeliveryError | None, Delivered | None]] = []
+
+        def report(error: DeliveryError | None, place: Delivered | None) -> None:
+            result.append((error, place))
+            done.set()
+
+        self.send(event, headers=headers, on_delivery=report)
+        deadline = time.monotonic() + timeout
+        while not done.wait(0 if self._thread is None else max(0, deadline - time.monotonic())):
+            if time.monotonic() >= deadline:
+                raise DeliveryError(f"{self._topic}: no answer within {timeout:g} s")
+            self._client.poll(POLL_SECONDS)
+        error, place = result[0]
+        if error is not None or place is None:
+            raise error or DeliveryError(f"{self._topic}: not delivered")
+        return place
+
+    def flush(self, timeout: float) -> int:
+        """Wait up to ``timeout`` seconds; return how many events are still not acknowledged."""
+        return self._client.flush(timeout)
+
+    def close(self, deadline: float = 10.0) -> int:
+        """Flush for up to ``deadline`` seconds and end; return how many events are undelivered."""
+        self._closed.set()
+        return self._client.flush(deadline)
+
+    def _send_when_room(
+        self,
+        value: bytes | None,
+        key: str | bytes | None,
+        report: Callable[[Any, Any], None],
+        headers: Headers | None,
+    ) -> None:
+        began = time.monotonic()
+        while not self._client.send(self._topic, value, key, report, 0, headers):
+            if self._full_timeout is not None and time.monotonic() - began > self._full_timeout:
+                raise DeliveryError(
+                    f"{self._topic}: the queue of {len(self._client)} records has been full for "
+                    f"{self._full_timeout:g} s; is the broker reachable?"
+                )
+            self._client.poll(FULL_WAIT)
+
+    def _count(self, error: Any, _: Any) -> None:
+        with self._lock:
+            if error is None:
+                self.acknowledged += 1
+            else:
+                self.failed += 1
+
+    def _counting(self, on_delivery: OnDelivery) -> Callable[[Any, Any], None]:
+        def report(error: Any, message: Any) -> None:
+            self._count(error, message)
+            if error is not None:
+                on_delivery(DeliveryError(f"{self._topic}: {error.str()} ({error.name()})"), None)
+            else:
+                place = Delivered(message.topic(), message.partition(), message.offset())
+                on_delivery(None, place)
+
+        return report
+
+    def _serve(self) -> None:
+        while not self._closed.is_set():
+            self._client.poll(POLL_SECONDS)
+
+
+def _silent(level: str, event: str, **fields: Any) -> None:
+    """Log nothing: a library in someone else's service keeps quiet unless told otherwise."""

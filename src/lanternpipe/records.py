@@ -1,0 +1,99 @@
+"""Records as the runtime and the Kafka package exchange them: as columns, never one by one.
+
+A Python object per record costs more than all of the work done on it, so a batch is a handful
+of parallel lists. Index ``i`` of every column belongs to the same record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import compress
+from typing import NamedTuple, TypeAlias
+
+Headers: TypeAlias = list[tuple[str, bytes | None]]
+
+
+class TopicPartition(NamedTuple):
+    """One partition of one topic."""
+
+    topic: str
+    partition: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}/{self.partition}"
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """A run of records from one partition, in offset order.
+
+    Attributes:
+        source: Where they came from.
+        offsets: Ascending; gaps are normal (transaction markers, compaction).
+        keys: Key bytes or None.
+        values: Value bytes, None for a tombstone.
+        timestamps: Milliseconds since 1970 as stored by Kafka; 0 where there is none.
+        headers: One entry per record, or None when no record of the run has any.
+    """
+
+    source: TopicPartition
+    offsets: list[int]
+    keys: list[bytes | None]
+    values: list[bytes | None]
+    timestamps: list[int]
+    headers: list[Headers | None] | None = None
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    def select(self, keep: Sequence[bool]) -> Records:
+        """Return the records whose place in ``keep`` is true."""
+        return Records(
+            self.source,
+            list(compress(self.offsets, keep)),
+            list(compress(self.keys, keep)),
+            list(compress(self.values, keep)),
+            list(compress(self.timestamps, keep)),
+            None if self.headers is None else list(compress(self.headers, keep)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """Records to be written to one topic, in order.
+
+    Attributes:
+        topic: Where they go.
+        keys: Key bytes or None; the partition follows from the key.
+        values: Value bytes or None.
+        timestamps: Milliseconds since 1970; 0 means "now".
+        headers: One entry per record, or None when no record has any.
+    """
+
+    topic: str
+    keys: list[bytes | None]
+    values: list[bytes | None]
+    timestamps: list[int]
+    headers: list[Headers | None] | None = None
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What one fetch brought.
+
+    Attributes:
+        runs: Records, in the order in which they were handed out.
+        ends: Partitions whose end was reached, with the offset of that end. It lies behind
+            transaction markers, which no record shows.
+        lost: Partitions at which the client has no valid offset to read from.
+        full: Whether as many records came as were asked for: the loop is behind.
+    """
+
+    runs: Sequence[Records] = ()
+    ends: Iterable[tuple[TopicPartition, int]] = ()
+    lost: Sequence[TopicPartition] = ()
+    full: bool = False

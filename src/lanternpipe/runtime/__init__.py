@@ -1,0 +1,1 @@
+"""The loops. They decide in pure functions, act through small protocols and know no client."""

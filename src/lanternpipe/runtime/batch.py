@@ -1,0 +1,267 @@
+"""What becomes of a run of records: outputs, filtered, dead letters. Pure; the heart of it all.
+
+Works by passes at C speed (``map`` into ``list.extend``) over columns, because one long Python
+body per record costs more than the client library does.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import repeat
+from typing import Any, TypeVar
+
+from lanternpipe.errors import Reject
+from lanternpipe.pipeline import Context, Output, Skip
+from lanternpipe.records import Headers, Outgoing, Records
+from lanternpipe.runtime.deadletter import Cause, DeadLetters
+
+T = TypeVar("T")
+
+# What a record takes on the broker besides key, value and headers, with room to spare.
+RECORD_OVERHEAD_BYTES = 512
+
+
+@dataclass(frozen=True, slots=True)
+class OutputTopic:
+    """A topic that a transform may write to.
+
+    Attributes:
+        name: Its name on the broker.
+        event: The type of its values.
+        encode: Turns an event into bytes.
+        max_bytes: The largest record batch that the topic takes.
+    """
+
+    name: str
+    event: type
+    encode: Callable[[Any], bytes]
+    max_bytes: int
+
+
+@dataclass(slots=True)
+class Plan:
+    """What is to be produced for a run of records, and how its records are counted.
+
+    Attributes:
+        outgoing: Outputs and dead letters, in the order in which they must be sent.
+        processed: How many records have at least one output, or an empty list of them.
+        filtered: Counts by the reason of ``Skip``.
+        dead_lettered: Counts by kind of cause.
+        causes: One per dead letter, for the log.
+    """
+
+    outgoing: list[Outgoing] = field(default_factory=list)
+    processed: int = 0
+    filtered: Counter[str] = field(default_factory=Counter)
+    dead_lettered: Counter[str] = field(default_factory=Counter)
+    causes: list[tuple[int, Cause]] = field(default_factory=list)
+
+
+def attempt(function: Callable[..., T], *columns: Iterable[Any]) -> tuple[list[T], dict[int, Exception]]:
+    """Map ``function`` over columns; where it raises, the result is None and the error is kept.
+
+    ``list.extend`` keeps what it got before an exception and ``map`` goes on behind the element
+    that raised, so a batch without failures costs one C loop, and a failure one turn more.
+    """
+    results: list[Any] = []
+    failures: dict[int, Exception] = {}
+    mapped = map(function, *columns)
+    while True:
+        try:
+            results.extend(mapped)
+        except MemoryError:  # says something about this process, nothing about the record
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever user code raises concerns one record
+            failures[len(results)] = error
+            results.append(None)
+        else:
+            return results, failures
+
+
+class Planner:
+    """Plans runs of records of one pipeline."""
+
+    def __init__(
+        self,
+        *,
+        decode: Callable[[Any], Any],
+        explain: Callable[[bytes | None, Exception], Reject],
+        transform: Callable[[Any, Context[Any]], Any],
+        output: OutputTopic,
+        declared_output: str,
+        also: Mapping[str, OutputTopic],
+        dead_letters: DeadLetters,
+    ) -> None:
+        self._decode = decode
+        self._explain = explain
+        self._transform = transform
+        self._output = output
+        # By the names that user code knows; settings may call them otherwise on the broker.
+        self._topics = {**also, declared_output: output}
+        self._dead_letters = dead_letters
+
+    def plan(
+        self, records: Records, ctx: Context[Any], condemned: Mapping[int, str] | None = None
+    ) -> Plan:
+        """Decide what becomes of every record of a run.
+
+        Args:
+            records: The run.
+            ctx: Handed to the transform.
+            condemned: Offsets whose output the broker refuses, with its code.
+        """
+        causes: dict[int, Cause] = {}
+        events, broken = attempt(self._decode, records.values)
+        for place, error in broken.items():
+            causes[place] = Cause.of(self._explain(records.values[place], error), "decode")
+        if condemned:
+            for place, offset in enumerate(records.offsets):
+                if offset in condemned:
+                    causes[place] = Cause("unproducible", "produce", condemned[offset])
+        if causes:  # the rare case: leave out what will not be transformed
+            places = [place for place in range(len(records)) if place not in causes]
+            events = [events[place] for place in places]
+        else:
+            places = list(range(len(records)))
+
+        results, raised = attempt(self._transform, events, repeat(ctx))
+        for index, error in raised.items():
+            causes[places[index]] = Cause.of(error, "transform")
+
+        plan = Plan()
+        kinds = list(map(type, results))
+        simple = kinds.count(self._output.event) + kinds.count(Skip) + len(raised)
+        if simple == len(results):
+            self._plan_single_outputs(plan, records, places, results, kinds, causes)
+        else:
+            self._plan_any_outputs(plan, records, places, results, raised, causes)
+        if causes:
+            self._plan_dead_letters(plan, records, causes)
+        return plan
+
+    def _plan_single_outputs(
+        self,
+        plan: Plan,
+        records: Records,
+        places: list[int],
+        results: list[Any],
+        kinds: list[type],
+        causes: dict[int, Cause],
+    ) -> None:
+        """Handle the common case: each result is one output event or ``Skip``."""
+        wanted = self._output.event
+        live = records
+        if len(results) != len(records) or kinds.count(wanted) != len(results):
+            keep = [False] * len(records)
+            for place, kind in zip(places, kinds, strict=True):
+                keep[place] = kind is wanted
+            live = records.select(keep)
+            places = [place for place, kind in zip(places, kinds, strict=True) if kind is wanted]
+            plan.filtered.update(result.reason for result in results if type(result) is Skip)
+            results = [result for result in results if type(result) is wanted]
+        values, unencodable = attempt(self._output.encode, results)
+        refused = {place: Cause.of(error, "encode") for place, error in unencodable.items()}
+        refused.update(_too_large(values, live.keys, live.headers, self._output.max_bytes))
+        if refused:
+            for place, cause in refused.items():
+                causes[places[place]] = cause
+            keep = [place not in refused for place in range(len(live))]
+            live = live.select(keep)
+            values = [value for value, kept in zip(values, keep, strict=True) if kept]
+        plan.processed += len(values)
+        if values:
+            plan.outgoing.append(
+                Outgoing(self._output.name, live.keys, [*values], live.timestamps, live.headers)
+            )
+
+    def _plan_any_outputs(
+        self,
+        plan: Plan,
+        records: Records,
+        places: list[int],
+        results: list[Any],
+        raised: dict[int, Exception],
+        causes: dict[int, Cause],
+    ) -> None:
+        """Handle results of any form, one by one, so that outputs keep the order of inputs."""
+        by_topic: dict[str, Outgoing] = {}
+        for index, (place, result) in enumerate(zip(places, results, strict=True)):
+            if index in raised:
+                continue
+            if type(result) is Skip:
+                plan.filtered[result.reason] += 1
+                continue
+            wanted = result if isinstance(result, list | tuple) else [result]
+            try:
+                outputs = [self._one_output(records, place, item) for item in wanted]
+            except _Refused as refusal:
+                causes[place] = refusal.cause
+                continue
+            if not outputs:
+                plan.filtered["no_output"] += 1
+                continue
+            plan.processed += 1
+            for topic, key, value, headers in outputs:
+                batch = by_topic.setdefault(topic, Outgoing(topic, [], [], [], []))
+                batch.keys.append(key)
+                batch.values.append(value)
+                batch.timestamps.append(records.timestamps[place])
+                assert batch.headers is not None
+                batch.headers.append(headers)
+        plan.outgoing.extend(by_topic.values())
+
+    def _one_output(
+        self, records: Records, place: int, item: Any
+    ) -> tuple[str, bytes | None, bytes, Headers | None]:
+        output = item if isinstance(item, Output) else Output(item)
+        topic = self._output if output.topic is None else self._topics.get(output.topic)
+        if topic is None:
+            raise _Refused(Cause("bug", "transform", "UndeclaredTopic"))
+        if type(output.value) is not topic.event:
+            raise _Refused(Cause("bug", "transform", f"Returned{type(output.value).__qualname__}"))
+        try:
+            value = topic.encode(output.value)
+        except Exception as error:
+            raise _Refused(Cause.of(error, "encode")) from error
+        key = records.keys[place] if output.key is None else output.key
+        headers = records.headers[place] if records.headers else None
+        if too_large := _too_large([value], [key], [headers], topic.max_bytes):
+            raise _Refused(too_large[0])
+        return topic.name, key, value, headers
+
+    def _plan_dead_letters(self, plan: Plan, records: Records, causes: dict[int, Cause]) -> None:
+        ordered = sorted(causes)
+        plan.causes = [(records.offsets[place], causes[place]) for place in ordered]
+        plan.dead_lettered.update(cause.kind for _, cause in plan.causes)
+        plan.outgoing.append(
+            self._dead_letters.envelope(records, ordered, [causes[place] for place in ordered])
+        )
+
+
+class _Refused(Exception):  # noqa: N818  # control flow inside this file
+    def __init__(self, cause: Cause) -> None:
+        super().__init__(cause.kind)
+        self.cause = cause
+
+
+def _too_large(
+    values: list[bytes],
+    keys: list[bytes | None],
+    headers: list[Headers | None] | None,
+    limit: int,
+) -> dict[int, Cause]:
+    """Find the records that the topic would refuse; the largest first, as that is cheap."""
+    largest = max(map(len, filter(None, values)), default=0)
+    largest += max(map(len, filter(None, keys)), default=0)
+    if headers is None and largest + RECORD_OVERHEAD_BYTES <= limit:
+        return {}
+    found: dict[int, Cause] = {}
+    for place, value in enumerate(values):
+        size = len(value or b"") + len(keys[place] or b"") + RECORD_OVERHEAD_BYTES
+        for name, content in (headers[place] if headers else None) or ():
+            size += len(name) + len(content or b"")
+        if size > limit:
+            found[place] = Cause("too_large", "produce", "MSG_SIZE_TOO_LARGE", limit=f"{limit}")
+    return found

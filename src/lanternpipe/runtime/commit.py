@@ -1,0 +1,270 @@
+"""How results and offsets become final: in transactions, or offsets after acknowledgements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from lanternpipe.errors import (
+    AbortableFailure,
+    FatalFailure,
+    FencedFailure,
+    RetriableFailure,
+)
+from lanternpipe.records import Outgoing, TopicPartition
+from lanternpipe.ports import Refusal, Sink, Source, TransactionalSink
+from lanternpipe.runtime.watchdog import Deadline
+
+FLUSH_SECONDS = 30.0
+
+
+class WorkLostError(Exception):
+    """Raised when the work since the last commit is undone and has to be done again.
+
+    Args:
+        code: Why, as a Kafka error code.
+        refused: Whether the broker refused a record for good, rather than being unwell.
+        ask_broker: Whether only the broker knows which offsets are committed.
+    """
+
+    def __init__(self, code: str, *, refused: bool = False, ask_broker: bool = False) -> None:
+        super().__init__(code)
+        self.code = code
+        self.refused = refused
+        self.ask_broker = ask_broker
+
+
+class Committer(Protocol):
+    """Sends outputs and makes them final together with the offsets of their inputs."""
+
+    def start(self) -> None:
+        """Get ready; may wait for the broker."""
+
+    def send(self, batch: Outgoing) -> None:
+        """Send one batch of the open work.
+
+        Raises:
+            WorkLostError: The open work has been undone.
+        """
+
+    def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Make the open work and ``offsets`` final.
+
+        Raises:
+            WorkLostError: The open work has been undone.
+            FatalFailure: The process must end.
+        """
+
+    def abort(self) -> None:
+        """Undo the open work."""
+
+    def close(self, timeout: float) -> None:
+        """Release the producer within ``timeout`` seconds."""
+
+
+class ExactlyOnce:
+    """Outputs, dead letters and input offsets in one Kafka transaction.
+
+    Errors are tried in the order fatal, abortable, retriable. After a call whose outcome was
+    unknown for a while, the producer is replaced before the next transaction: with the protocol
+    that librdkafka speaks, a late EndTxn could otherwise end that one (KAFKA-17754).
+
+    Args:
+        sink: The transactional producer.
+        source: Gives the group metadata that fences zombies.
+        deadline: Ends the process when a client call hangs (librdkafka#5456).
+        id_is_shared: Whether another process could have the same transactional id; if not, being
+            fenced only means that the transaction outlived its time-out.
+        waiting: Called whenever a call has to be made again.
+    """
+
+    def __init__(
+        self,
+        sink: TransactionalSink,
+        source: Source,
+        *,
+        deadline: Deadline,
+        id_is_shared: bool,
+        waiting: Callable[[str], None],
+    ) -> None:
+        self._sink = sink
+        self._source = source
+        self._deadline = deadline
+        self._id_is_shared = id_is_shared
+        self._waiting = waiting
+        self._open = False
+        self._unsure = False
+        self._metadata: object = None
+
+    def start(self) -> None:
+        """Initialise the producer, which ends what a predecessor with the same id left open."""
+        self._until_known(self._sink.init_transactions)
+        self._sink.take_disturbance()
+        self._unsure = False
+
+    def send(self, batch: Outgoing) -> None:
+        """Send within the transaction, opening one if there is none."""
+        try:
+            self._begin()
+            self._sink.send(batch)
+        except (AbortableFailure, FencedFailure) as failure:
+            self._undo(failure)
+
+    def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Commit the transaction; one that holds offsets alone is opened if there is none."""
+        try:
+            self._begin()
+            self._until_known(lambda: self._sink.send_offsets(offsets, self._metadata))
+            self._until_known(self._sink.commit)
+        except (AbortableFailure, FencedFailure) as failure:
+            self._undo(failure)
+        self._open = False
+        self._unsure = self._sink.take_disturbance() or self._unsure
+
+    def abort(self) -> None:
+        """Abort the transaction, if one is open."""
+        if self._open:
+            self._abort()
+
+    def close(self, timeout: float) -> None:
+        """Drop the producer; what is still open is aborted by the broker."""
+        self._sink.close(timeout)
+
+    def _begin(self) -> None:
+        if self._open:
+            return
+        if self._unsure:
+            self._sink.rebuild()
+            self.start()
+        # Taken at begin and kept: metadata taken at commit could let a zombie commit old offsets.
+        self._metadata = self._source.group_metadata()
+        self._sink.begin()
+        self._open = True
+
+    def _undo(self, failure: AbortableFailure | FencedFailure) -> None:
+        """Get rid of the transaction, then say that its work is lost."""
+        certain = not self._unsure
+        refusal = None
+        if isinstance(failure, FencedFailure):
+            self._replace(failure)
+            certain = False
+        else:
+            self._flush()  # serves the delivery reports that tell which record was refused
+            refusal = self._sink.take_refusal()
+            certain = self._abort() and certain
+        refusal = refusal or Refusal(failure.code, record_at_fault=False)
+        raise WorkLostError(
+            refusal.code, refused=refusal.record_at_fault, ask_broker=not certain
+        ) from failure
+
+    def _abort(self) -> bool:
+        """Abort; return whether it is certain that this very transaction was aborted."""
+        # Without the flush, an abort soon after a commit kills the producer (librdkafka#4849).
+        self._flush()
+        self._open = False
+        try:
+            self._until_known(self._sink.abort)
+        except FencedFailure as failure:
+            self._replace(failure)
+            return False
+        except AbortableFailure:
+            self._unsure = True
+            return False
+        finally:
+            self._sink.take_refusal()
+        return True
+
+    def _replace(self, failure: FencedFailure) -> None:
+        """Replace the producer if it was only late, and end if another has taken over."""
+        if self._id_is_shared and not self._unsure:
+            raise FatalFailure(
+                failure.code,
+                "another process runs with the same PIPELINE_INSTANCE and has taken over; "
+                "give each its own. This one ends",
+            ) from failure
+        # The transaction outlived its time-out, so the broker has aborted it.
+        self._open = False
+        self._sink.rebuild()
+        self.start()
+
+    def _flush(self) -> None:
+        with self._deadline:
+            self._sink.flush(FLUSH_SECONDS)
+
+    def _until_known(self, call: Callable[[], None]) -> None:
+        """Make a call again for as long as the client says that it may be."""
+        while True:
+            try:
+                with self._deadline:
+                    call()
+            except RetriableFailure as failure:
+                self._unsure = self._unsure or failure.indefinite
+                self._waiting(failure.code)
+            else:
+                return
+
+
+class AtLeastOnce:
+    """Offsets are committed once every output of their records has been acknowledged.
+
+    Args:
+        sink: The producer.
+        source: Commits the offsets.
+        deadline: Ends the process when a client call hangs.
+        waiting: Called whenever the broker has to be waited for.
+    """
+
+    def __init__(
+        self,
+        sink: Sink,
+        source: Source,
+        *,
+        deadline: Deadline,
+        waiting: Callable[[str], None],
+    ) -> None:
+        self._sink = sink
+        self._source = source
+        self._deadline = deadline
+        self._waiting = waiting
+
+    def start(self) -> None:
+        """Nothing is to be prepared."""
+
+    def send(self, batch: Outgoing) -> None:
+        """Send at once; acknowledgements are awaited by ``commit``."""
+        try:
+            self._sink.send(batch)
+        except AbortableFailure as failure:
+            self._flush()
+            refusal = self._sink.take_refusal() or Refusal(failure.code, record_at_fault=False)
+            raise WorkLostError(refusal.code, refused=refusal.record_at_fault) from failure
+
+    def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Wait for all acknowledgements, then commit the offsets."""
+        while self._flush() > 0:
+            self._waiting("_TIMED_OUT")
+        if refusal := self._sink.take_refusal():
+            raise WorkLostError(refusal.code, refused=refusal.record_at_fault)
+        while True:
+            try:
+                with self._deadline:
+                    self._source.commit(offsets)
+            except RetriableFailure as failure:
+                self._waiting(failure.code)
+            except AbortableFailure as failure:
+                raise WorkLostError(failure.code) from failure
+            else:
+                return
+
+    def abort(self) -> None:
+        """Let what was sent arrive: it cannot be taken back, and will be sent again."""
+        self._flush()
+        self._sink.take_refusal()
+
+    def close(self, timeout: float) -> None:
+        """Wait for acknowledgements up to ``timeout`` seconds, then drop the producer."""
+        self._sink.close(timeout)
+
+    def _flush(self) -> int:
+        with self._deadline:
+            return self._sink.flush(FLUSH_SECONDS)

@@ -1,0 +1,125 @@
+"""Dead letters: the original record untouched, plus headers that say what went wrong. Pure."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from types import TracebackType
+
+from lanternpipe.errors import Reject
+from lanternpipe.records import Headers, Outgoing, Records
+from lanternpipe.version import VERSION
+
+EVENT_ID = "pipeline-event-id"
+MAX_FRAMES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why a record cannot be processed.
+
+    Attributes:
+        kind: What a person does about it: ``undecodable``, ``invalid``, ``tombstone``, ``empty``,
+            ``bug`` (an exception that nobody expected), ``too_large``, ``unproducible`` (the
+            broker refuses the output), or the reason of a ``Reject``.
+        stage: ``decode``, ``transform``, ``encode`` or ``produce``.
+        error: Class of the exception, or the broker's code.
+        field: Path of the offending field.
+        limit: What the field should have been.
+        frames: Where an unexpected exception came from, innermost last.
+        text: The exception's own text; it may hold values of the record.
+    """
+
+    kind: str
+    stage: str
+    error: str
+    field: str | None = None
+    limit: str | None = None
+    frames: tuple[str, ...] = ()
+    text: str = ""
+
+    @classmethod
+    def of(cls, error: Exception, stage: str) -> Cause:
+        """Describe an exception raised by user code or codec."""
+        if isinstance(error, Reject):
+            return cls(error.reason, stage, "Reject", error.field, error.limit)
+        name = type(error).__qualname__
+        return cls("bug", stage, name, frames=frames(error.__traceback__), text=str(error))
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetters:
+    """Writes the envelope of dead letters.
+
+    Attributes:
+        topic: Where they go.
+        group: The consumer group that gave up on the records.
+        full_detail: Whether the exception's text is added; it may hold personal data.
+    """
+
+    topic: str
+    group: str
+    full_detail: bool = False
+
+    def envelope(self, records: Records, places: Sequence[int], causes: Sequence[Cause]) -> Outgoing:
+        """Return the dead letters for the records at ``places``.
+
+        Key, value and headers are the original ones. The timestamp is left to the broker: with
+        the original one, retention would delete an old record's letter at once.
+        """
+        headers: list[Headers | None] = []
+        for place, cause in zip(places, causes, strict=True):
+            original = (records.headers[place] if records.headers else None) or []
+            headers.append([*original, *self._headers(records, place, original, cause)])
+        return Outgoing(
+            self.topic,
+            [records.keys[place] for place in places],
+            [records.values[place] for place in places],
+            [0] * len(places),
+            headers,
+        )
+
+    def _headers(self, records: Records, place: int, original: Headers, cause: Cause) -> Headers:
+        source, offset = records.source, records.offsets[place]
+        carried = dict(original).get(EVENT_ID)
+        added = {
+            EVENT_ID: None if carried else f"{source}/{offset}",
+            "pipeline-origin-topic": source.topic,
+            "pipeline-origin-partition": str(source.partition),
+            "pipeline-origin-offset": str(offset),
+            "pipeline-origin-timestamp": str(records.timestamps[place]),
+            "pipeline-group": self.group,
+            "pipeline-error-kind": cause.kind,
+            "pipeline-error-class": cause.error,
+            "pipeline-error-field": cause.field,
+            "pipeline-error-limit": cause.limit,
+            "pipeline-error-frames": "\n".join(cause.frames),
+            "pipeline-error-text": cause.text if self.full_detail else None,
+            "pipeline-stage": cause.stage,
+            "pipeline-attempt": "1",
+            "pipeline-version": VERSION,
+        }
+        return [(name, value.encode()) for name, value in added.items() if value]
+
+
+def frames(trace: TracebackType | None) -> tuple[str, ...]:
+    """Return ``file:line:function`` of the innermost frames, without any values.
+
+    File names are cut to what an import path shows, so that a letter does not tell where the
+    program is installed.
+    """
+    return tuple(
+        f"{_module_path(frame.filename)}:{frame.lineno}:{frame.name}"
+        for frame in traceback.extract_tb(trace)[-MAX_FRAMES:]
+    )
+
+
+def _module_path(filename: str) -> str:
+    path = PurePath(filename)
+    roots = [PurePath(root) for root in sys.path if root and path.is_relative_to(root)]
+    if not roots:
+        return path.name
+    return path.relative_to(max(roots, key=lambda root: len(root.parts))).as_posix()

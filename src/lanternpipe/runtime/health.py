@@ -1,0 +1,89 @@
+"""Whether this process lives and is ready: pure conditions over what the loop tells."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from lanternpipe.ports import Log
+
+
+class Verdict(NamedTuple):
+    """The answer to a probe."""
+
+    ok: bool
+    reason: str
+
+
+class Health:
+    """What the loop tells of itself, and what probes conclude from it.
+
+    Live: the loop moves; waiting for a broker counts as moving, since a restart would not bring
+    the broker back. Ready: has joined the group and received an assignment, possibly empty, and
+    is not stopping; a broker that goes away later does not unset it.
+
+    Args:
+        stuck_after: Seconds without a turn of the loop after which the process counts as stuck.
+        log: Says once that something is waited for, and once that it is back.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self, *, stuck_after: float, log: Log, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._stuck_after = stuck_after
+        self._log = log
+        self._clock = clock
+        self._beat_at = clock()
+        self._joined = False
+        self._stopping = False
+        self._fatal: str | None = None
+        self._waiting_since: float | None = None
+
+    def beat(self) -> None:
+        """The loop has made a turn."""
+        self._beat_at = self._clock()
+
+    def joined(self) -> None:
+        """An assignment has been received."""
+        self._joined = True
+
+    def stopping(self) -> None:
+        """The process has been asked to stop."""
+        self._stopping = True
+
+    def fatal(self, reason: str) -> None:
+        """The process is about to end because of an error."""
+        self._fatal = reason
+
+    def wait(self, code: str) -> None:
+        """Something outside is waited for; said once, however often this is called."""
+        self.beat()
+        if self._waiting_since is None:
+            self._waiting_since = self._clock()
+            self._log("warning", "waiting_for_broker", code=code)
+
+    def flows(self) -> None:
+        """What was waited for has answered."""
+        if self._waiting_since is not None:
+            seconds = round(self._clock() - self._waiting_since, 1)
+            self._waiting_since = None
+            self._log("info", "broker_is_back", after_seconds=seconds)
+
+    def live(self) -> Verdict:
+        """Say whether a restart would help."""
+        still = self._clock() - self._beat_at
+        if still > self._stuck_after:
+            return Verdict(ok=False, reason=f"the loop has not moved for {still:.0f} s")
+        return Verdict(ok=True, reason="the loop moves")
+
+    def ready(self) -> Verdict:
+        """Say whether this process does its share."""
+        if self._fatal is not None:
+            return Verdict(ok=False, reason=self._fatal)
+        if self._stopping:
+            return Verdict(ok=False, reason="stopping")
+        if not self._joined:
+            return Verdict(ok=False, reason="has not joined the group yet")
+        return Verdict(ok=True, reason="has an assignment")

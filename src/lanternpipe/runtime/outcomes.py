@@ -1,0 +1,43 @@
+"""What became of deliveries: counted in batches, added up at commit."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+Outcome: TypeAlias = tuple[str, str]
+"""Outcome and reason, such as ``("filtered", "old_app_version")``; the reason may be empty."""
+
+PROCESSED: Outcome = ("processed", "")
+DUPLICATE: Outcome = ("duplicate", "")
+
+
+@dataclass(slots=True)
+class Outcomes:
+    """The ledger: ``consumed`` equals all outcomes plus what is in flight.
+
+    Attributes:
+        consumed: Deliveries handed to us in this process's life.
+        counted: Final outcomes.
+        pending: Outcomes that hold once the open work is committed.
+    """
+
+    consumed: int = 0
+    counted: Counter[Outcome] = field(default_factory=Counter)
+    pending: Counter[Outcome] = field(default_factory=Counter)
+
+    def commit(self) -> None:
+        """Make the pending outcomes final."""
+        self.counted.update(self.pending)
+        self.pending.clear()
+
+    def abandon(self, records: int, cause: str) -> None:
+        """Drop the pending outcomes; their records will be delivered again."""
+        self.pending.clear()
+        if records:
+            self.counted["abandoned", cause] += records
+
+    def total(self, outcome: str) -> int:
+        """Return the final count of one outcome over all reasons."""
+        return sum(count for (name, _), count in self.counted.copy().items() if name == outcome)

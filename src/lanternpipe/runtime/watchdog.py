@@ -1,0 +1,67 @@
+"""Ends the process when a call into the client never returns."""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import os
+import sys
+import threading
+import time
+from types import TracebackType
+
+EXIT_HUNG = 70  # EX_SOFTWARE
+
+
+class Deadline:
+    """A limit for calls that may hang for ever in spite of the time-out they were given.
+
+    Used as a context manager around each such call. One thread watches; entering and leaving
+    cost a fraction of a microsecond. A process that hangs is worse than one that ends: it still
+    sends heartbeats, so nobody takes over its partitions.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._until: float | None = None
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> None:
+        self._until = time.monotonic() + self.seconds
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._watch, name="deadline", daemon=True)
+            self._thread.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._until = None
+
+    def _watch(self) -> None:
+        pause = threading.Event()
+        while True:
+            pause.wait(min(1.0, self.seconds / 4))
+            until = self._until
+            if until is not None and time.monotonic() > until:
+                end_process(
+                    EXIT_HUNG,
+                    f"a call into the Kafka client has not returned for {self.seconds:g} s; "
+                    "ending the process so that another can take over",
+                    stacks=True,
+                )
+
+
+def end_process(code: int, reason: str, *, stacks: bool = False) -> None:
+    """End the process at once, saying why, and with ``stacks`` where every thread stands.
+
+    A polite exit might hang in the very call that made this necessary.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(f"lanternpipe: {reason}\n")
+        if stacks:
+            faulthandler.dump_traceback(file=sys.stderr, all_threads=True)
+        sys.stderr.flush()
+    os._exit(code)

@@ -1,0 +1,341 @@
+"""All settings, by section; each owns its defaults, its checks and its documentation.
+
+Read from environment variables: ``PIPELINE_`` before the name, ``__`` between the levels, as in
+``PIPELINE_KAFKA__BOOTSTRAP_SERVERS``. Nothing is read before ``load_settings`` is called.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import socket
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from lanternpipe.errors import ConfigError
+
+PREFIX = "PIPELINE_"
+APP_PREFIX = "PIPELINE_APP__"
+
+# Keys on which the guarantees rest; changing them by EXTRA would silently break a promise.
+OWNED_CLIENT_KEYS = frozenset(
+    {
+        "acks",
+        "auto.offset.reset",
+        "bootstrap.servers",
+        "enable.auto.commit",
+        "enable.auto.offset.store",
+        "enable.idempotence",
+        "enable.partition.eof",
+        "group.id",
+        "group.instance.id",
+        "group.protocol",
+        "partition.assignment.strategy",
+        "request.required.acks",
+        "transaction.timeout.ms",
+        "transactional.id",
+    }
+)
+
+
+class Section(BaseModel):
+    """A group of settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class KafkaSettings(Section):
+    """The connection to Kafka and this processor's place in its group."""
+
+    bootstrap_servers: str = Field(
+        "127.0.0.1:9092", min_length=1, description="Brokers to start from, `host:port,host:port`."
+    )
+    group_id: str = Field(
+        "login-processor", min_length=1, description="Consumer group of the processor."
+    )
+    group_protocol: Literal["classic", "consumer"] = Field(
+        "classic", description="Rebalance protocol: `classic` or `consumer` (KIP-848)."
+    )
+    static_membership: bool = Field(
+        default=False,
+        description="Keep partitions over a restart (`group.instance.id`); needs an instance.",
+    )
+    session_timeout: float = Field(
+        15.0, ge=6.0, description="Seconds until a silent member loses its partitions (`classic`)."
+    )
+    transaction_timeout: float = Field(
+        15.0, gt=1.0, description="Seconds until the broker aborts an open transaction."
+    )
+    max_poll_interval: float = Field(
+        300.0, gt=1.0, description="Seconds between polls after which a member is expelled."
+    )
+    compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = Field(
+        "lz4", description="Compression of what we produce."
+    )
+    extra: dict[str, str] = Field(
+        {}, description="Any librdkafka setting for all clients; `_` in the name becomes `.`."
+    )
+    consumer_extra: dict[str, str] = Field({}, description="As EXTRA, for the consumer only.")
+    producer_extra: dict[str, str] = Field({}, description="As EXTRA, for producers only.")
+
+    @field_validator("extra", "consumer_extra", "producer_extra")
+    @classmethod
+    def _client_keys(cls, given: dict[str, str]) -> dict[str, str]:
+        keys = {name.lower().replace("_", "."): value for name, value in given.items()}
+        if owned := sorted(OWNED_CLIENT_KEYS & keys.keys()):
+            raise ValueError(
+                f"{', '.join(owned)} cannot be set here: exactly-once rests on it, "
+                "or it has a setting of its own"
+            )
+        return keys
+
+    @model_validator(mode="after")
+    def _relations(self) -> KafkaSettings:
+        if self.group_protocol == "consumer" and self.static_membership:
+            raise ValueError(
+                "STATIC_MEMBERSHIP cannot go with GROUP_PROTOCOL=consumer: a restarted process "
+                "would be refused until the broker's session ends; switch one of them off"
+            )
+        if self.transaction_timeout > self.session_timeout and self.group_protocol == "classic":
+            raise ValueError(
+                f"TRANSACTION_TIMEOUT ({self.transaction_timeout:g} s) must not exceed "
+                f"SESSION_TIMEOUT ({self.session_timeout:g} s): a new owner of a partition would "
+                "wait for the transaction of the old one"
+            )
+        if self.max_poll_interval < self.session_timeout:
+            raise ValueError(
+                f"MAX_POLL_INTERVAL ({self.max_poll_interval:g} s) must be at least "
+                f"SESSION_TIMEOUT ({self.session_timeout:g} s)"
+            )
+        return self
+
+
+class TopicSettings(Section):
+    """Names and layout of topics; by default as the pipeline declares them."""
+
+    input: str | None = Field(None, description="Name of the input topic.")
+    output: str | None = Field(None, description="Name of the output topic.")
+    partitions: int | None = Field(None, ge=1, description="Partitions of every topic created.")
+    replication_factor: int | None = Field(
+        None, ge=1, description="Replicas of every topic created; by default the broker's own."
+    )
+
+
+class CommitSettings(Section):
+    """How often results are committed: seldom while behind, often when caught up."""
+
+    shortest: float = Field(
+        0.05, gt=0, description="Seconds between commits when caught up: most of the latency."
+    )
+    longest: float = Field(1.0, gt=0, description="Seconds between commits while behind.")
+
+    @model_validator(mode="after")
+    def _relations(self) -> CommitSettings:
+        if self.shortest > self.longest:
+            raise ValueError(
+                f"SHORTEST ({self.shortest:g} s) must not exceed LONGEST ({self.longest:g} s)"
+            )
+        return self
+
+
+class DeadLetterSettings(Section):
+    """Where records go that cannot be processed."""
+
+    topic: str | None = Field(
+        None, description="Topic of the dead letters; by default `<input>.dlq`."
+    )
+    detail: Literal["safe", "full"] = Field(
+        "safe",
+        description="`full` adds the exception's text to a dead letter; it may hold personal data.",
+    )
+
+
+class HttpSettings(Section):
+    """The port that serves `/metrics`, `/livez` and `/readyz`."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on; `0.0.0.0` in containers.")
+    port: int = Field(0, ge=0, le=65535, description="Port; 0 takes any free one and logs it.")
+
+
+class LogSettings(Section):
+    """What is logged, and how."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe level that is written."
+    )
+    format: Literal["auto", "json", "console"] = Field(
+        "auto", description="`auto` is `console` on a terminal and `json` elsewhere."
+    )
+
+
+class Settings(BaseSettings):
+    """Everything that can be set from outside."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="ignore", frozen=True
+    )
+
+    app: str = Field(
+        "logins", description="The pipeline to run: a package with `pipeline`, or `module:name`."
+    )
+    delivery: Literal["exactly-once", "at-least-once"] = Field(
+        "exactly-once", description="What a crash may do: nothing, or repeat records."
+    )
+    instance: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$", max_length=200)] | None = Field(
+        None,
+        description="Name of this process among its replicas, stable over restarts: ends the "
+        "transaction of a crashed predecessor at once. By default none, in containers the host "
+        "name; empty means none.",
+    )
+    start: str = Field(
+        "earliest",
+        description="Where a partition without committed offset starts: `earliest`, `latest` or "
+        "a time such as `2026-01-31T08:00:00Z`.",
+    )
+    batch_records: int = Field(
+        250, ge=1, le=10_000, description="Most records handed to one pass over a batch."
+    )
+    shutdown_grace: float = Field(
+        10.0, gt=0, description="Seconds for a clean stop before the process ends itself."
+    )
+    kafka: KafkaSettings = KafkaSettings()
+    topics: TopicSettings = TopicSettings()
+    commit: CommitSettings = CommitSettings()
+    deadletter: DeadLetterSettings = DeadLetterSettings()
+    http: HttpSettings = HttpSettings()
+    log: LogSettings = LogSettings()
+
+    @field_validator("instance", mode="before")
+    @classmethod
+    def _instance(cls, given: str | None) -> str | None:
+        return given or None
+
+    @field_validator("start")
+    @classmethod
+    def _start(cls, given: str) -> str:
+        if given not in {"earliest", "latest"} and datetime.fromisoformat(given).tzinfo is None:
+            raise ValueError("a time needs its zone, as in 2026-01-31T08:00:00Z")
+        return given
+
+    @model_validator(mode="after")
+    def _relations(self) -> Settings:
+        if self.commit.longest * 3 > self.kafka.transaction_timeout:
+            raise ValueError(
+                f"COMMIT__LONGEST ({self.commit.longest:g} s) must be at most a third of "
+                f"KAFKA__TRANSACTION_TIMEOUT ({self.kafka.transaction_timeout:g} s)"
+            )
+        if self.kafka.static_membership and self.instance is None:
+            raise ValueError("KAFKA__STATIC_MEMBERSHIP needs INSTANCE, the name that stays")
+        isolation = {**self.kafka.extra, **self.kafka.consumer_extra}.get("isolation.level")
+        if self.delivery == "exactly-once" and isolation == "read_uncommitted":
+            raise ValueError(
+                "KAFKA__CONSUMER_EXTRA__ISOLATION_LEVEL=read_uncommitted cannot go with "
+                "DELIVERY=exactly-once: records of aborted transactions would be processed"
+            )
+        return self
+
+
+AppSettings = TypeVar("AppSettings", bound=BaseModel)
+
+
+class Variable(NamedTuple):
+    """One setting as an operator sees it."""
+
+    name: str
+    value: Any
+    default: Any
+    description: str
+    given: bool
+
+
+def load_settings() -> Settings:
+    """Read the settings from the environment.
+
+    Raises:
+        ConfigError: A value is wrong or a variable is unknown; the message names it.
+    """
+    unknown = unknown_variables()
+    if refused := [text for name, text in unknown.items() if "__" in name]:
+        raise ConfigError("\n".join(refused))
+    settings: Settings = _load(Settings, PREFIX)
+    chosen = any(name.upper() == f"{PREFIX}INSTANCE" for name in os.environ)
+    if not chosen and _in_container():
+        settings = settings.model_copy(update={"instance": socket.gethostname()})
+    return settings
+
+
+def load_app_settings(model: type[AppSettings]) -> AppSettings:
+    """Read the user's own settings, a pydantic model, from ``PIPELINE_APP__...``.
+
+    Raises:
+        ConfigError: A value is wrong; the message names its variable.
+    """
+    config = SettingsConfigDict(env_prefix=APP_PREFIX, env_nested_delimiter="__", extra="ignore")
+    reader = type(
+        model.__name__, (model, BaseSettings), {"model_config": config, "__module__": __name__}
+    )
+    loaded: AppSettings = _load(reader, APP_PREFIX)
+    return loaded
+
+
+def variables(settings: BaseModel, prefix: str = PREFIX) -> Iterator[Variable]:
+    """Yield every setting with its variable, its value in force and whether it was given."""
+    for name, info in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        variable = f"{prefix}{name}".upper()
+        if isinstance(value, Section):
+            yield from variables(value, f"{variable}__")
+            continue
+        given = any(
+            key.upper() == variable
+            or (isinstance(value, dict) and key.upper().startswith(f"{variable}__"))
+            for key in os.environ
+        )
+        yield Variable(variable, value, info.default, info.description or "", given)
+
+
+def unknown_variables() -> dict[str, str]:
+    """Return the ``PIPELINE_`` variables that nothing reads, each with a sentence about it.
+
+    One with ``__`` in its name is a mistake. Others may come from Kubernetes, which sets
+    ``PIPELINE_PORT`` and the like for a service named "pipeline", so they are only told.
+    """
+    known = {variable.name: variable for variable in variables(Settings.model_construct())}
+    unknown: dict[str, str] = {}
+    for name in sorted(os.environ):
+        upper = name.upper()
+        if not upper.startswith(PREFIX) or upper in known or upper.startswith(APP_PREFIX):
+            continue
+        if any(
+            isinstance(variable.value, dict) and upper.startswith(f"{key}__")
+            for key, variable in known.items()
+        ):
+            continue
+        near = difflib.get_close_matches(upper, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else "`lanternpipe config` lists all."
+        unknown[name] = f"{name} is not a setting: {hint}"
+    return unknown
+
+
+def _load(model: Any, prefix: str) -> Any:
+    try:
+        return model()
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            place = [str(part) for part in problem["loc"]]
+            name = (prefix + "__".join(place)).upper() if place else prefix + "…"
+            text = problem["msg"].removeprefix("Value error, ")
+            given = problem.get("input")
+            shown = f" (given: {given!r})" if isinstance(given, str | int | float) else ""
+            lines.append(f"{name}: {text}{shown}")
+        raise ConfigError("\n".join(lines)) from error
+
+
+def _in_container() -> bool:
+    return Path("/.dockerenv").exists() or "KUBERNETES_SERVICE_HOST" in os.environ

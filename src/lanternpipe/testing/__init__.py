@@ -1,0 +1,1 @@
+"""Parts for tests and benchmarks; the runtime never imports this package."""

@@ -1,0 +1,1 @@
+"""YOURS: events, transform, samples and the pipeline that ties them. Replace this package."""
