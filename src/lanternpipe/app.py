@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lanternpipe.codec.json import JsonCodec
-from lanternpipe.errors import ConfigError, LanternpipeError
+from lanternpipe.errors import ConfigError, DeliveryError, LanternpipeError
 from lanternpipe.kafka.admin import LogEnds, open_admin
 from lanternpipe.kafka.clients import wait_for_broker
 from lanternpipe.kafka.config import (
@@ -23,8 +24,9 @@ from lanternpipe.kafka.config import (
 from lanternpipe.kafka.consumer import RecordConsumer
 from lanternpipe.kafka.producer import RecordProducer, TransactionalProducer
 from lanternpipe.kafka.topics import DeclaredTopic, verify
-from lanternpipe.pipeline import Pipeline, Topic
+from lanternpipe.pipeline import Pipeline, RawRecord, Topic
 from lanternpipe.ports import Log, Source
+from lanternpipe.producer import EventProducer
 from lanternpipe.runtime.batch import OutputTopic, Planner
 from lanternpipe.runtime.commit import AtLeastOnce, Committer, ExactlyOnce
 from lanternpipe.runtime.deadletter import DeadLetters
@@ -34,6 +36,7 @@ from lanternpipe.runtime.interval import CommitInterval
 from lanternpipe.runtime.lag import Ends, LagWatch
 from lanternpipe.runtime.lifecycle import StopRequest
 from lanternpipe.runtime.process import Processor
+from lanternpipe.runtime.produce import produce
 from lanternpipe.runtime.watchdog import Deadline
 from lanternpipe.settings import Settings, load_app_settings
 from lanternpipe.telemetry.metrics import PartitionLag, Snapshot, open_metrics
@@ -129,8 +132,8 @@ class ProcessorApp:
 
     def snapshot(self) -> Snapshot:
         """Return what the processor knows of itself, for metrics and the demo's board."""
-        positions = self.processor.positions
-        outcomes = self.processor.outcomes
+        positions = self.processor.work.positions
+        outcomes = self.processor.work.outcomes
         return Snapshot(
             consumed=outcomes.consumed,
             in_flight=positions.in_flight(),
@@ -175,13 +178,14 @@ def build_processor(
         app_settings=load_app_settings(pipeline.settings),
         interval=CommitInterval(settings.commit.shortest, settings.commit.longest),
         start=settings.start,
+        group=settings.kafka.group_id,
         batch_records=settings.batch_records,
         health=health,
         log=log,
     )
     lag = LagWatch(
         ends or LogEnds(client_config(settings.kafka), log=log),
-        processor.positions.snapshot,
+        processor.work.positions.snapshot,
         on_answer=health.flows,
     )
     return ProcessorApp(processor, committer, health, lag)
@@ -225,7 +229,116 @@ def process(settings: Settings, pipeline: Pipeline[Any, Any], log: Log) -> None:
             raise
         finally:
             app.committer.close(timeout=2.0)
-    log("info", "stopped", consumed=app.processor.outcomes.consumed)
+    log("info", "stopped", consumed=app.processor.work.outcomes.consumed)
+
+
+@dataclass(frozen=True, slots=True)
+class ProduceOptions:
+    """What ``lanternpipe produce`` is asked for.
+
+    Attributes:
+        rate: Events per second; None for as fast as possible.
+        count: How many in all; None for no end.
+        seconds: For how long; None for no end.
+        poison: Share of broken records, 0 to 1.
+        filtered: Share of events that the transform filters out, 0 to 1.
+        large: Whether poison may be a value of 900 kB.
+        seed: Of the samples.
+        lines: JSON lines to send instead of samples.
+    """
+
+    rate: float | None
+    count: int | None
+    seconds: float | None
+    poison: float
+    filtered: float
+    large: bool
+    seed: int
+    lines: Iterable[bytes] | None = None
+
+
+def produce_events(
+    settings: Settings,
+    pipeline: Pipeline[Any, Any],
+    options: ProduceOptions,
+    log: Log,
+    progress: Callable[[EventProducer[Any], float], None],
+) -> EventProducer[Any]:
+    """Send sample events, or given lines, to the input topic; return the producer, closed.
+
+    Raises:
+        DeliveryError: An event could not be delivered.
+        LanternpipeError: It cannot start, or a given line is not an event of the topic.
+    """
+    topic = replace(pipeline.input, name=topic_names(settings, pipeline).input)
+    stop = StopRequest(settings.shutdown_grace)
+    with stop.on_signals():
+        producer = EventProducer(
+            topic, settings.kafka, full_timeout=None, background=False, log=log
+        )
+        if not wait_for_topics(settings, pipeline, log, stop, only={topic.name}):
+            return producer
+
+        def send(sample: Any) -> None:
+            if type(sample) is RawRecord:
+                producer.send_raw(sample.value, sample.key)
+            else:
+                producer.send(sample)
+
+        def tell(_: int, elapsed: float) -> None:
+            producer.serve()
+            progress(producer, elapsed)
+
+        if options.lines is None:
+            samples = pipeline.samples(
+                seed=options.seed,
+                filtered=options.filtered,
+                poison=options.poison,
+                large=options.large,
+                clock=time.time,
+            )
+        else:
+            samples = events_of_lines(options.lines, topic)
+        try:
+            produce(
+                samples,
+                send,
+                rate=options.rate,
+                count=options.count,
+                seconds=options.seconds,
+                stopping=stop,
+                progress=tell,
+            )
+        finally:
+            undelivered = producer.close(settings.shutdown_grace)
+    if undelivered or producer.failed:
+        raise DeliveryError(
+            f"{producer.failed} events were refused and {undelivered} not acknowledged "
+            f"of {producer.sent} sent to {topic.name}"
+        )
+    return producer
+
+
+def events_of_lines(lines: Iterable[bytes], topic: Topic[Any]) -> Iterator[Any]:
+    """Yield the events of JSON lines; blank lines are passed over.
+
+    Raises:
+        LanternpipeError: A line is not an event of the topic; the message tells its number.
+    """
+    codec = JsonCodec(topic.event)
+    for number, line in enumerate(lines, start=1):
+        if not (text := line.strip()):
+            continue
+        try:
+            yield codec.decode(text)
+        except Exception as error:
+            why = codec.explain(text, error)
+            raise LanternpipeError(
+                f"line {number} is no {topic.event.__name__}: {why.reason}"
+                + (f", field {why.field}" if why.field else "")
+                + (f": {why.limit}" if why.limit else "")
+                + "; the lines before it were sent"
+            ) from error
 
 
 def wait_for_topics(
@@ -235,8 +348,17 @@ def wait_for_topics(
     stopping: Callable[[], bool],
     *,
     beat: Callable[[], None] = lambda: None,
+    only: Container[str] | None = None,
 ) -> bool:
     """Wait for a broker and verify the topics on it; False if asked to stop before.
+
+    Args:
+        settings: What is in force.
+        pipeline: The user's.
+        log: Writes log lines.
+        stopping: Whether to give up.
+        beat: Called at every attempt.
+        only: Names of the topics that matter; by default all.
 
     Raises:
         TopicError: A topic is missing.
@@ -245,7 +367,8 @@ def wait_for_topics(
     admin = open_admin(config, log=log)
     if not wait_for_broker(admin, config, log=log, stopping=stopping, beat=beat):
         return False
-    for warning in verify(admin, declared_topics(settings, pipeline)):
+    declared = declared_topics(settings, pipeline)
+    for warning in verify(admin, [each for each in declared if not only or each.name in only]):
         log("warning", "topic_differs", text=warning)
     return True
 

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
-from lanternpipe.errors import ConfigError, FatalFailure, KafkaFailure, LanternpipeError, OffsetError, TopicError
+from lanternpipe.errors import (
+    ConfigError,
+    DeliveryError,
+    FatalFailure,
+    KafkaFailure,
+    LanternpipeError,
+    OffsetError,
+    TopicError,
+)
 from lanternpipe.version import VERSION
 
 # One code for each thing that a supervisor or a person would do differently.
@@ -16,14 +28,15 @@ EXIT_CODES: tuple[tuple[type[LanternpipeError], int], ...] = (
     (OffsetError, 4),  # records were lost on the broker: a person decides
     (FatalFailure, 5),  # start again
     (KafkaFailure, 6),  # the broker did not answer
+    (DeliveryError, 7),  # events were not delivered
     (LanternpipeError, 1),
 )
+EXIT_DIFFERS = 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code, 0 only on success."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
+    options = _parser().parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = options.run
     try:
         return run(options)
@@ -34,26 +47,277 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Whoever read our output has gone; do not complain when the interpreter flushes.
-        sys.stderr.close()
-        return 0
+        # Whoever read our output has gone; the interpreter must not try to flush the rest.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
 
 
 def _process(_: argparse.Namespace) -> int:
-    from lanternpipe.app import load_pipeline, process
+    from lanternpipe.app import process
+
+    settings, pipeline, log = _open("processor")
+    process(settings, pipeline, log)
+    return 0
+
+
+def _produce(options: argparse.Namespace) -> int:
+    from lanternpipe.app import ProduceOptions, produce_events
+
+    settings, pipeline, log = _open("producer", stream=sys.stderr)
+    on_terminal = sys.stderr.isatty()
+
+    def progress(producer: Any, elapsed: float) -> None:
+        if on_terminal:
+            rate = producer.acknowledged / elapsed if elapsed else 0.0
+            print(
+                f"\r{producer.sent:,} sent, {producer.acknowledged:,} acknowledged, "
+                f"{producer.failed:,} failed, {rate:,.0f}/s \x1b[K",
+                end="",
+                file=sys.stderr,
+            )
+
+    lines = None
+    if options.input == "-":
+        lines = sys.stdin.buffer
+    elif options.input is not None:
+        try:
+            lines = Path(options.input).open("rb")  # noqa: SIM115  # closed by the end of the process
+        except OSError as error:
+            raise ConfigError(f"--input {options.input}: {error.strerror}") from error
+    asked = ProduceOptions(
+        # Given lines leave as fast as they are read, unless a rate is asked for.
+        rate=options.rate if options.rate != _DEFAULT_RATE or lines is None else None,
+        count=options.count,
+        seconds=options.seconds,
+        poison=options.poison,
+        filtered=options.filtered,
+        large=options.large,
+        seed=options.seed,
+        lines=lines,
+    )
+    producer = produce_events(settings, pipeline, asked, log, progress)
+    if on_terminal:
+        print(file=sys.stderr)
+    if options.json:
+        counts = ("sent", "acknowledged", "failed")
+        print(json.dumps({name: getattr(producer, name) for name in counts}))
+    else:
+        print(f"{producer.acknowledged:,} events acknowledged")
+    return 0
+
+
+def _topics(options: argparse.Namespace) -> int:
+    from lanternpipe.app import declared_topics, topic_names
+    from lanternpipe.ops.topics import diff, make_so
+
+    settings, pipeline, log = _open("topics", stream=sys.stderr)
+    names = topic_names(settings, pipeline)
+    run = make_so if options.action == "apply" else diff
+    report = run(
+        settings.kafka, declared_topics(settings, pipeline), names.input, names.output, log=log
+    )
+    if options.json:
+        print(json.dumps(report.as_json()))
+    else:
+        print(*report.lines(), sep="\n")
+    return EXIT_DIFFERS if report.differences else 0
+
+
+def _lag(options: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.live import Live
+
+    from lanternpipe.app import topic_names
+    from lanternpipe.ops import lag
+
+    settings, pipeline, log = _open("lag", stream=sys.stderr)
+    kafka = settings.kafka
+    if options.group:
+        kafka = kafka.model_copy(update={"group_id": options.group})
+    reader = lag.LagReader(kafka, topic_names(settings, pipeline).input, log=log)
+    console = Console()
+    if not options.watch:
+        found = reader.read()
+        if options.json:
+            print(json.dumps(lag.as_json(kafka.group_id, found)))
+        else:
+            console.print(lag.as_table(kafka.group_id, found))
+    elif options.json:
+        for found in lag.watch(reader.read, options.every):
+            print(json.dumps(lag.as_json(kafka.group_id, found)), flush=True)
+    else:
+        with Live(console=console, auto_refresh=False) as live:
+            for found in lag.watch(reader.read, options.every):
+                live.update(lag.as_table(kafka.group_id, found), refresh=True)
+    return 0
+
+
+def _config(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from lanternpipe.app import load_pipeline
+    from lanternpipe.ops import config
+    from lanternpipe.settings import load_app_settings, load_settings, unknown_variables
+
+    settings = load_settings()
+    app_settings = load_app_settings(load_pipeline(settings.app).settings)
+    if options.markdown:
+        print(config.as_markdown(settings, app_settings), end="")
+        return 0
+    found = config.in_force(settings, app_settings)
+    if options.json:
+        print(json.dumps(config.as_json(found)))
+    else:
+        Console().print(*config.as_table(found, unknown_variables()), sep="\n")
+    return 0
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from lanternpipe.app import load_pipeline
+    from lanternpipe.demo.run import run_demo
     from lanternpipe.settings import load_settings
     from lanternpipe.telemetry.logs import open_log
 
     settings = load_settings()
-    log = open_log(settings.log, service="lanternpipe-processor")
-    process(settings, load_pipeline(settings.app), log)
-    return 0
+    return run_demo(
+        settings,
+        load_pipeline(settings.app),
+        log=open_log(settings.log, service="lanternpipe-demo", stream=sys.stderr),
+        seconds=options.seconds,
+        as_json=options.json,
+        rate=options.rate,
+        poison=options.poison,
+        filtered=options.filtered,
+        seed=options.seed,
+        broker=options.broker,
+    )
+
+
+def _open(service: str, stream: Any = None) -> tuple[Any, Any, Any]:
+    from lanternpipe.app import load_pipeline
+    from lanternpipe.settings import load_settings, unknown_variables
+    from lanternpipe.telemetry.logs import open_log
+
+    settings = load_settings()
+    log = open_log(settings.log, service=f"lanternpipe-{service}", stream=stream)
+    for text in unknown_variables().values():
+        log("warning", "setting_unknown", text=text)
+    return settings, load_pipeline(settings.app), log
+
+
+_DEFAULT_RATE = 100.0
+
+
+def _rate(text: str) -> float | None:
+    if text == "max":
+        return None
+    rate = float(text)
+    if rate <= 0:
+        raise ValueError
+    return rate
+
+
+def _share(text: str) -> float:
+    share = float(text)
+    if not 0 <= share <= 1:
+        raise ValueError
+    return share
+
+
+def _positive(text: str) -> float:
+    number = float(text)
+    if number <= 0:
+        raise ValueError
+    return number
+
+
+# argparse names the function in its message: "invalid share value".
+_rate.__name__, _share.__name__, _positive.__name__ = "rate", "share (0 to 1)", "positive number"
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="lanternpipe")
+    parser = argparse.ArgumentParser(
+        prog="lanternpipe",
+        description="A real-time Kafka pipeline, observability first. Settings are environment "
+        "variables: see `lanternpipe config`.",
+    )
     parser.add_argument("--version", action="version", version=VERSION)
-    verbs = parser.add_subparsers(required=True)
-    p = verbs.add_parser("process")
-    p.set_defaults(run=_process)
+    verbs = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def verb(
+        name: str, run: Callable[[argparse.Namespace], int], help_: str, example: str
+    ) -> argparse.ArgumentParser:
+        added = verbs.add_parser(
+            name,
+            help=help_,
+            description=help_,
+            epilog=f"example:\n  {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        added.set_defaults(run=run)
+        return added
+
+    def samples(added: argparse.ArgumentParser, *, rate: float, poison: float) -> None:
+        added.add_argument("--seconds", type=_positive, help="for how long; by default no end")
+        added.add_argument(
+            "--poison", type=_share, default=poison, help="share of broken records, 0 to 1"
+        )
+        added.add_argument(
+            "--filtered", type=_share, default=0.05, help="share of filtered events, 0 to 1"
+        )
+        added.add_argument("--seed", type=int, default=1, help="of the samples")
+        added.add_argument(
+            "--rate", type=_rate, default=rate, help=f"events per second, or max (default {rate:g})"
+        )
+        added.add_argument("--json", action="store_true", help="end with one JSON object")
+
+    added = verb(
+        "demo",
+        _demo,
+        "Show the whole pipeline at work, on a broker in memory.",
+        "lanternpipe demo --seconds 20",
+    )
+    samples(added, rate=1_000, poison=0.02)
+    added.add_argument("--broker", metavar="HOST:PORT", help="use this Kafka instead")
+
+    added = verb(
+        "produce",
+        _produce,
+        "Send sample events, or JSON lines, to the input topic.",
+        "lanternpipe produce --rate 1000 --seconds 60 --poison 0.01",
+    )
+    samples(added, rate=_DEFAULT_RATE, poison=0.0)
+    added.add_argument("--count", type=int, help="how many; by default no end")
+    added.add_argument("--large", action="store_true", help="poison may be a value of 900 kB")
+    added.add_argument("--input", metavar="FILE", help="send these JSON lines; - reads from stdin")
+
+    verb(
+        "process",
+        _process,
+        "Process events from the input topic until stopped.",
+        "PIPELINE_KAFKA__BOOTSTRAP_SERVERS=127.0.0.1:9092 lanternpipe process",
+    )
+
+    added = verb(
+        "topics",
+        _topics,
+        "Compare the topics on the broker with the declared ones (diff), or make them so (apply).",
+        "lanternpipe topics apply",
+    )
+    added.add_argument("action", choices=("apply", "diff"))
+    added.add_argument("--json", action="store_true", help="for programs")
+
+    added = verb(
+        "lag", _lag, "Show how far the consumer group is behind.", "lanternpipe lag --watch"
+    )
+    added.add_argument("--group", help="another group than the configured one")
+    added.add_argument("--watch", action="store_true", help="again and again")
+    added.add_argument("--every", type=_positive, default=2.0, help="seconds (default 2)")
+    added.add_argument("--json", action="store_true", help="for programs")
+
+    added = verb(
+        "config", _config, "Show what is in force and where it comes from.", "lanternpipe config"
+    )
+    added.add_argument("--json", action="store_true", help="for programs")
+    added.add_argument("--markdown", action="store_true", help="the reference of all settings")
     return parser

@@ -16,7 +16,7 @@ class RecordError(LanternpipeError):
     """Base of the errors that concern one record; such a record goes to the dead letters."""
 
 
-class Reject(RecordError):  # noqa: N818  # reads as the verb that a transform speaks
+class Reject(RecordError):  # reads as the verb that a transform speaks
     """Raised by a transform (or by the codec) for a record that can never be processed.
 
     Args:

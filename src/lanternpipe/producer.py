@@ -172,6 +172,10 @@ class EventProducer(Generic[Event]):
             raise error or DeliveryError(f"{self._topic}: not delivered")
         return place
 
+    def serve(self) -> None:
+        """Serve delivery reports that have come in, without waiting."""
+        self._client.poll(0)
+
     def flush(self, timeout: float) -> int:
         """Wait up to ``timeout`` seconds; return how many events are still not acknowledged."""
         return self._client.flush(timeout)

@@ -18,7 +18,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from lanternpipe.testing import kafka_cluster as module
 from lanternpipe.testing.kafka_cluster import KafkaCluster, KafkaClusterError, kafka_cluster
-from lanternpipe.testing.kafka_install import free_ports
+from lanternpipe.testing.kafka_install import Docker, find_provider, free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,14 +41,14 @@ def cluster() -> Iterator[KafkaCluster]:
         yield cluster
 
 
-def create(cluster: KafkaCluster, topic: str) -> None:
-    """Create a topic of one partition."""
+def create(cluster: KafkaCluster, topic: str, partitions: int = 1) -> None:
+    """Create a topic."""
     admin = AdminClient({"bootstrap.servers": cluster.bootstrap_servers})
-    admin.create_topics([NewTopic(topic, num_partitions=1)])[topic].result(timeout=30)
+    admin.create_topics([NewTopic(topic, num_partitions=partitions)])[topic].result(timeout=30)
 
 
 def produce(cluster: KafkaCluster, topic: str, *values: bytes) -> None:
-    """Produce with all acknowledgements, or raise."""
+    """Produce the n-th value to the n-th partition, with all acknowledgements, or raise."""
     errors: list[object] = []
     producer = Producer(
         {
@@ -57,8 +57,10 @@ def produce(cluster: KafkaCluster, topic: str, *values: bytes) -> None:
             "log_level": 0,
         }
     )
-    for value in values:
-        producer.produce(topic, value, on_delivery=lambda error, _: errors.append(error))
+    for partition, value in enumerate(values):
+        producer.produce(
+            topic, value, partition=partition, on_delivery=lambda error, _: errors.append(error)
+        )
     assert producer.flush(30) == 0
     for error in filter(None, errors):
         raise KafkaException(error)
@@ -105,6 +107,15 @@ def listens(server: str) -> bool:
         return probe.connect_ex((host, int(port))) == 0
 
 
+def answers(servers: str, seconds: float = 0.5) -> bool:
+    """Say whether a broker answers there; where brokers are containers, listening says little."""
+    admin = AdminClient({"bootstrap.servers": servers, "log_level": 0})
+    try:
+        return bool(admin.list_topics(timeout=seconds).brokers)
+    except KafkaException:
+        return False
+
+
 def is_gone(pid: int) -> bool:
     """Say whether no process has this id, not even as a zombie."""
     try:
@@ -136,7 +147,7 @@ def test_topics_are_not_made_by_accident(cluster: KafkaCluster) -> None:
 
 def test_admin_tools_run_by_class_name(cluster: KafkaCluster) -> None:
     """Kafka's own tools run by their Java class and return what they print."""
-    create(cluster, "tools")
+    create(cluster, "tools", partitions=2)
     produce(cluster, "tools", b"one", b"two")
     assert len(consume(cluster, "tools", 2)) == 2
     server = ("--bootstrap-server", cluster.bootstrap_servers)
@@ -144,13 +155,14 @@ def test_admin_tools_run_by_class_name(cluster: KafkaCluster) -> None:
         "org.apache.kafka.tools.consumer.ConsoleConsumer",
         *(*server, "--topic", "tools", "--from-beginning", "--max-messages", "2"),
     )
-    assert printed.split() == ["one", "two"]
+    assert sorted(printed.split()) == ["one", "two"]
     group = cluster.run_tool(
         "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
         *(*server, "--describe", "--group", "readers-of-tools"),
     )
-    words = next(line.split() for line in group.splitlines() if line.startswith("readers-of-tools"))
-    assert words[1:6] == ["tools", "0", "2", "2", "0"]  # topic, partition, position, end, lag
+    rows = [line.split() for line in group.splitlines() if line.startswith("readers-of-tools")]
+    # Topic, partition, position, end, lag.
+    assert sorted(row[1:6] for row in rows) == [["tools", n, "1", "1", "0"] for n in ("0", "1")]
 
 
 def test_failed_tool_says_why(cluster: KafkaCluster) -> None:
@@ -161,16 +173,13 @@ def test_failed_tool_says_why(cluster: KafkaCluster) -> None:
 
 def test_paused_broker_is_silent_until_resumed(cluster: KafkaCluster) -> None:
     """A paused broker accepts connections but answers nobody, and goes on when resumed."""
-    admin = AdminClient({"bootstrap.servers": cluster.bootstrap_servers, "log_level": 0})
-    admin.list_topics(timeout=10)
     cluster.pause(1)
     try:
         assert listens(cluster.bootstrap_servers)
-        with pytest.raises(KafkaException):
-            admin.list_topics(timeout=0.5)
+        assert not answers(cluster.bootstrap_servers)
     finally:
         cluster.resume(1)
-    assert admin.list_topics(timeout=30).brokers
+    assert answers(cluster.bootstrap_servers, seconds=30)
 
 
 def test_three_brokers_survive_the_loss_of_one() -> None:
@@ -179,21 +188,20 @@ def test_three_brokers_survive_the_loss_of_one() -> None:
     fast = {"broker.session.timeout.ms": "3000", "broker.heartbeat.interval.ms": "500"}
     with kafka_cluster(brokers=3, properties=fast) as cluster:
         servers = cluster.bootstrap_servers
-        create(cluster, "events")
-        produce(cluster, "events", b"before")
-        victim = cluster.pid(2)
+        create(cluster, "events", partitions=3)  # each broker leads one
+        produce(cluster, "events", b"1 a", b"1 b", b"1 c")
         cluster.kill(2)
-        assert is_gone(victim)
         assert SHUT_DOWN not in cluster.log(2).read_text()
         with pytest.raises(KafkaClusterError, match="broker 2 does not run"):
             cluster.kill(2)
-        produce(cluster, "events", b"during")
+        produce(cluster, "events", b"2 a", b"2 b", b"2 c")
         cluster.start(2)
-        produce(cluster, "events", b"after")
+        produce(cluster, "events", b"3 a", b"3 b", b"3 c")
         assert cluster.bootstrap_servers == servers
-        assert listens(servers.split(",")[1])
+        assert answers(servers.split(",")[1], seconds=30)
         cluster.stop(1)  # in order, so that the restarted one has to carry the records
-        assert consume(cluster, "events", 3) == [b"before", b"during", b"after"]
+        expected = {f"{n} {partition}".encode() for n in (1, 2, 3) for partition in "abc"}
+        assert set(consume(cluster, "events", 9)) == expected
 
 
 def test_broker_starts_again_with_its_data(tmp_path: Path) -> None:
@@ -204,7 +212,7 @@ def test_broker_starts_again_with_its_data(tmp_path: Path) -> None:
         with pytest.raises(KafkaClusterError, match="broker 1 runs already"):
             cluster.start(1)
         cluster.stop(1)
-        assert not listens(cluster.bootstrap_servers)
+        assert not answers(cluster.bootstrap_servers)
         assert SHUT_DOWN in cluster.log(1).read_text()
         cluster.start(1)
         assert consume(cluster, "kept", 1) == [b"hello"]
@@ -245,6 +253,8 @@ def test_broker_that_cannot_start_shows_why(tmp_path: Path) -> None:
 
 def test_nothing_is_left_after_the_block() -> None:
     """After the block no process runs, even a paused one, and the folder is gone."""
+    if isinstance(find_provider(), Docker):
+        pytest.skip("the brokers are containers here, without a process id")
     with kafka_cluster() as cluster:
         pid, folder = cluster.pid(1), cluster.log(1).parent.parent
         group = os.getpgid(pid)

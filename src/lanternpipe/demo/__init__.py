@@ -1,0 +1,1 @@
+"""First light: a broker in memory and a live picture of records flowing."""

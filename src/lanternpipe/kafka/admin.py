@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from confluent_kafka import (
+    Consumer,
     ConsumerGroupTopicPartitions,
     IsolationLevel,
     KafkaException,
@@ -115,10 +117,55 @@ def answer(future: Future[T], what: str) -> T:
         raise failure(error.args[0], what) from error
 
 
-def partition_count(client: Any, topic: str) -> int:
-    """Return how many partitions a topic has, 0 when it does not exist."""
+def describe_partitions(client: Any, topic: str) -> list[TopicPartition]:
+    """Return the partitions of a topic; none when it does not exist.
+
+    Raises:
+        KafkaFailure: The broker did not answer.
+    """
     try:
         metadata = client.list_topics(topic, timeout=REQUEST_SECONDS).topics[topic]
     except KafkaException as error:
         raise failure(error.args[0], f"describing {topic}") from error
-    return 0 if metadata.error else len(metadata.partitions)
+    return (
+        [] if metadata.error else [TopicPartition(topic, at) for at in sorted(metadata.partitions)]
+    )
+
+
+def read_timestamps(
+    config: Config, places: Mapping[TopicPartition, int], *, log: Log
+) -> dict[TopicPartition, int]:
+    """Read one record of each partition; return their timestamps in milliseconds.
+
+    Args:
+        config: Connection settings.
+        places: At or behind which offset.
+        log: Writes log lines.
+    """
+    found: dict[TopicPartition, int] = {}
+    if not places:
+        return found
+    reader = Consumer(
+        {
+            **config,
+            **Events("reader", log).hooks(),
+            "group.id": "lanternpipe-reader",  # required by the client; never joined
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            "auto.offset.reset": "earliest",
+            "fetch.max.bytes": 1_048_576,  # one record a partition is all we want
+            "queued.max.messages.kbytes": 4_096,
+        }
+    )
+    try:
+        reader.assign([ClientPartition(*at, offset) for at, offset in places.items()])
+        deadline = time.monotonic() + REQUEST_SECONDS
+        while len(found) < len(places) and time.monotonic() < deadline:
+            for message in reader.consume(500, 0.1):
+                at = TopicPartition(message.topic() or "", message.partition() or 0)
+                if message.error() is None and at not in found:
+                    found[at] = message.timestamp()[1]
+                    reader.incremental_unassign([ClientPartition(*at)])
+    finally:
+        reader.close()
+    return found

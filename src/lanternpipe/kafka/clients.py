@@ -1,4 +1,4 @@
-"""What all clients have in common: their log lines, their error events, and waiting for a broker."""
+"""What all clients have in common: log lines, error events, waiting for a broker."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ class Events:
 
     def hooks(self) -> dict[str, Any]:
         """Return the configuration entries that make a client report here."""
-        logger = logging.Logger(f"librdkafka.{self._name}")
+        # Not from getLogger: nothing of ours belongs into the process's global registry.
+        logger = logging.Logger(f"librdkafka.{self._name}")  # noqa: LOG001
         logger.addHandler(_Forward(self._log, self._name))
         return {"error_cb": self._on_error, "logger": logger}
 

@@ -28,6 +28,7 @@ from lanternpipe.records import Fetched, Records, TopicPartition
 GATHER_SECONDS = 0.005
 QUERY_SECONDS = 5.0
 
+
 class RecordConsumer:
     """Reads topics as a member of a group.
 

@@ -191,11 +191,9 @@ class ReportingProducer:
         headers: Headers | None = None,
     ) -> bool:
         """Enqueue a record; False if the queue is full."""
+        extra: Any = () if headers is None else (headers,)
         try:
-            if headers is None:
-                self._producer.produce(topic, value, key, -1, report, None, timestamp)
-            else:
-                self._producer.produce(topic, value, key, -1, report, None, timestamp, headers)
+            self._producer.produce(topic, value, key, -1, report, None, timestamp, *extra)
         except BufferError:
             return False
         except KafkaException as error:

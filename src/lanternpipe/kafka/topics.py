@@ -16,7 +16,7 @@ from confluent_kafka.admin import (
 )
 
 from lanternpipe.errors import TopicError
-from lanternpipe.kafka.admin import REQUEST_SECONDS, answer, partition_count
+from lanternpipe.kafka.admin import REQUEST_SECONDS, answer, describe_partitions
 
 UNLIMITED = "-1"
 
@@ -67,14 +67,12 @@ def differences(admin: AdminClient, declared: Iterable[DeclaredTopic]) -> list[D
     """
     found: list[Difference] = []
     for topic in declared:
-        count = partition_count(admin, topic.name)
+        count = len(describe_partitions(admin, topic.name))
         if not count:
             found.append(Difference(topic.name, "missing", str(topic.partitions), ""))
             continue
         if count != topic.partitions:
-            found.append(
-                Difference(topic.name, "partitions", str(topic.partitions), str(count))
-            )
+            found.append(Difference(topic.name, "partitions", str(topic.partitions), str(count)))
         replicas = _replicas(admin, topic.name)
         if topic.replication_factor is not None and replicas != topic.replication_factor:
             found.append(
@@ -91,7 +89,9 @@ def differences(admin: AdminClient, declared: Iterable[DeclaredTopic]) -> list[D
 
 def relations(admin: AdminClient, topics: Iterable[str], source: str, output: str) -> list[str]:
     """Return warnings about settings that are right alone and wrong together."""
-    configs = {name: topic_config(admin, name) for name in topics if partition_count(admin, name)}
+    configs = {
+        name: topic_config(admin, name) for name in topics if describe_partitions(admin, name)
+    }
     warnings = []
     for name, config in configs.items():
         replicas, needed = _replicas(admin, name), int(config["min.insync.replicas"])

@@ -59,7 +59,9 @@ class Plan:
     causes: list[tuple[int, Cause]] = field(default_factory=list)
 
 
-def attempt(function: Callable[..., T], *columns: Iterable[Any]) -> tuple[list[T], dict[int, Exception]]:
+def attempt(
+    function: Callable[..., T], *columns: Iterable[Any]
+) -> tuple[list[T], dict[int, Exception]]:
     """Map ``function`` over columns; where it raises, the result is None and the error is kept.
 
     ``list.extend`` keeps what it got before an exception and ``map`` goes on behind the element

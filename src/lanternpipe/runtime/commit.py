@@ -11,8 +11,8 @@ from lanternpipe.errors import (
     FencedFailure,
     RetriableFailure,
 )
-from lanternpipe.records import Outgoing, TopicPartition
 from lanternpipe.ports import Refusal, Sink, Source, TransactionalSink
+from lanternpipe.records import Outgoing, TopicPartition
 from lanternpipe.runtime.watchdog import Deadline
 
 FLUSH_SECONDS = 30.0

@@ -64,7 +64,9 @@ class DeadLetters:
     group: str
     full_detail: bool = False
 
-    def envelope(self, records: Records, places: Sequence[int], causes: Sequence[Cause]) -> Outgoing:
+    def envelope(
+        self, records: Records, places: Sequence[int], causes: Sequence[Cause]
+    ) -> Outgoing:
         """Return the dead letters for the records at ``places``.
 
         Key, value and headers are the original ones. The timestamp is left to the broker: with

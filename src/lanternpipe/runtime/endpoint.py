@@ -28,7 +28,7 @@ def serve(
     class Handler(BaseHTTPRequestHandler):
         timeout = REQUEST_SECONDS
 
-        def do_GET(self) -> None:  # noqa: N802  # the name that http.server calls
+        def do_GET(self) -> None:  # the name that http.server calls
             path = self.path.split("?", 1)[0]
             if path == "/metrics":
                 kind, body = render(self.headers.get("Accept", ""))

@@ -55,7 +55,9 @@ class StopRequest:
                 end_process(EXIT_STOP_TIMED_OUT, "asked to stop twice; ending at once")
             self.ask()
 
-        before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+        before = {
+            number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)
+        }
         try:
             yield
         finally:

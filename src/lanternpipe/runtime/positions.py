@@ -149,11 +149,11 @@ class Positions:
             position.in_flight = position.oldest_ms = 0
         return targets, abandoned
 
-    def rewind_to(self, offsets: Mapping[TopicPartition, int | None]) -> None:
-        """Correct the targets of ``rewind`` by what the broker says is committed."""
+    def resume_at(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Stand where the broker says that the group stands."""
         for partition, offset in offsets.items():
             position = self._by_partition.get(partition)
-            if position is not None and offset is not None:
+            if position is not None:
                 position.next = position.resume = position.committed = offset
 
 

@@ -271,7 +271,7 @@ def _started(
         servers = ",".join(broker.address for broker in brokers)
         cluster = KafkaCluster(servers, numbers, brokers, engine, group)
         try:
-            engine.open(clients)
+            _open(engine, clients)
             for broker in brokers:
                 broker.launch(group)
             for broker in brokers:
@@ -280,6 +280,15 @@ def _started(
         except BaseException as error:
             error.add_note(cluster.log_tails())  # before the end adds lines of its own
             raise
+
+
+def _open(engine: Engine, ports: Sequence[int]) -> None:
+    try:
+        engine.open(ports)
+    except KafkaClusterError as error:
+        if _PORT_TAKEN.search(str(error)):
+            raise _PortTakenError(str(error)) from error
+        raise
 
 
 def _end(brokers: Sequence[_Broker]) -> None:

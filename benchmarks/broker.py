@@ -1,0 +1,121 @@
+"""The broker that all contenders share, its topics, and the records to work on.
+
+One real Kafka broker with a heap of 1 GiB, unless ``KAFKA_BOOTSTRAP_SERVERS`` names another.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import islice
+
+import msgspec
+from confluent_kafka import KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+
+from lanternpipe.testing.kafka_cluster import UnsupportedError, kafka_cluster
+from logins.events import UserLogin
+from logins.samples import samples
+
+PARTITIONS = 6
+OLD_VERSIONS = 0.05
+POOL = 200_000  # distinct records, sent again and again
+SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """A running broker.
+
+    Attributes:
+        servers: Where it listens.
+        pid: Its process; None where it is not on this machine, and then its CPU is not measured.
+        admin: A client to ask it.
+    """
+
+    servers: str
+    pid: int | None
+    admin: AdminClient
+
+    def create(self, topic: str) -> None:
+        """Create a topic, whose files go at once when it is deleted, and wait for its leaders."""
+        new = NewTopic(topic, PARTITIONS, 1, config={"file.delete.delay.ms": "100"})
+        self.admin.create_topics([new])[topic].result(SECONDS)
+        deadline = time.monotonic() + SECONDS
+        while True:
+            try:
+                self.written(topic)
+            except KafkaException:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+            else:
+                return
+
+    def delete(self, topic: str) -> None:
+        """Delete a topic."""
+        self.admin.delete_topics([topic])[topic].result(SECONDS)
+
+    def written(self, topic: str) -> int:
+        """Return the offsets written so far, including a few that are transaction markers."""
+        spec = OffsetSpec.latest()
+        asked = {TopicPartition(topic, number): spec for number in range(PARTITIONS)}
+        answers = self.admin.list_offsets(asked, request_timeout=SECONDS)
+        return sum(future.result(SECONDS).offset for future in answers.values())
+
+
+@contextmanager
+def open_broker() -> Iterator[Broker]:
+    """Run a broker within the block; its compiler is not held back as it is for tests."""
+    with kafka_cluster(1, heap="1g", jvm_flags=()) as cluster:
+        pid = None
+        with suppress(UnsupportedError):
+            pid = cluster.pid(1)
+        servers = cluster.bootstrap_servers
+        yield Broker(servers, pid, AdminClient({"bootstrap.servers": servers}))
+
+
+def sample_values(count: int, *, filtered: float) -> list[tuple[bytes, bytes]]:
+    """Return keys and values of sample logins, each of another user, so that keys spread evenly."""
+    rng = random.Random(1)
+    logins = samples(seed=1, filtered=filtered, poison=0, clock=time.time)
+    made = []
+    for login in islice(logins, count):
+        assert isinstance(login, UserLogin)
+        user = str(uuid.UUID(int=rng.getrandbits(128), version=4))
+        value = msgspec.json.encode(msgspec.structs.replace(login, user_id=user))
+        made.append((user.encode(), value))
+    return made
+
+
+def preload(broker: Broker, topic: str, records: int) -> float:
+    """Fill a topic with records; return the share that is not to be filtered out."""
+    pool = sample_values(min(POOL, records), filtered=OLD_VERSIONS)
+    old = sum(b'"app_version":"0.' in value or b'"app_version":"1.' in value for _, value in pool)
+    producer = Producer(
+        {
+            "bootstrap.servers": broker.servers,
+            "enable.idempotence": True,
+            "compression.type": "lz4",
+            "partitioner": "murmur2_random",
+            "linger.ms": 20,
+            "log_level": 3,
+            "batch.size": 512 * 1024,
+        }
+    )
+    for start in range(0, records, len(pool)):
+        for key, value in pool[: records - start]:
+            while True:
+                try:
+                    producer.produce(topic, value, key)
+                    break
+                except BufferError:
+                    producer.poll(0.05)
+        producer.poll(0)
+    if producer.flush(60):
+        raise SystemExit("The broker did not take all records within a minute.")
+    return 1 - old / len(pool)

@@ -1,0 +1,276 @@
+"""Throughput: how fast one process drains a backlog, and what CPU and memory that takes.
+
+Contenders in turn, in several rounds: the yardstick (``yardstick.py``), ``lanternpipe process``
+exactly once and at least once. Each gets a fresh process, group and output topic, and drains the
+same records. Measured from outside, between 15 % and 95 % of the records: CPU time of the whole
+process with all threads from ``/proc``, progress from the ends of the output topic. Ratios are
+taken within a round, since the speed of a shared machine drifts.
+
+Left out: start-up (told apart as seconds to full speed), a cold broker (one run before the rounds
+does not count), scrapes of ``/metrics``, and a network: all on one machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import IO, NamedTuple
+
+import msgspec
+
+from benchmarks.broker import Broker, open_broker, preload
+from benchmarks.chart import Bar, bar_chart
+from benchmarks.machine import busy_seconds, cpu_seconds, describe, peak_rss_mib, require_linux
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks/results/processor.json"
+PICTURE = ROOT / "docs/images/benchmark-processor.svg"
+
+INPUT = "bench-login"
+WINDOW = (0.15, 0.95)  # of the records
+SAMPLE_SECONDS = 0.1
+STUCK_SECONDS = 60.0
+# Rounds in which others took more than this many cores are told apart and repeated.
+NOISY_CORES = 0.3
+
+YARDSTICK = "yardstick"
+CONTENDERS = (YARDSTICK, "exactly-once", "at-least-once")
+
+
+class Sample(NamedTuple):
+    """One look at a run: seconds, records done, and CPU seconds used so far."""
+
+    at: float
+    done: float
+    process: float
+    broker: float
+    machine: float
+
+
+class Run(msgspec.Struct):
+    """What one run of one contender measured."""
+
+    contender: str
+    records_per_second: float
+    cpu_us: float
+    broker_cpu_us: float
+    rss_mib: float
+    full_speed_s: float
+    foreign_cores: float
+
+
+def command(contender: str, servers: str, output: str) -> tuple[list[str], dict[str, str]]:
+    """Return how to start a contender: its command and environment."""
+    group = f"bench-{output}"
+    if contender == YARDSTICK:
+        return [sys.executable, "-m", "benchmarks.yardstick", servers, INPUT, output, group], {}
+    return [sys.executable, "-m", "lanternpipe", "process"], {
+        "PIPELINE_KAFKA__BOOTSTRAP_SERVERS": servers,
+        "PIPELINE_KAFKA__GROUP_ID": group,
+        "PIPELINE_TOPICS__INPUT": INPUT,
+        "PIPELINE_TOPICS__OUTPUT": output,
+        "PIPELINE_DELIVERY": contender,
+        "PIPELINE_INSTANCE": "",
+    }
+
+
+@contextmanager
+def running(
+    arguments: list[str], environment: dict[str, str], log: IO[bytes]
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a process within the block, with its output in a file."""
+    everything = {**os.environ, **environment}
+    process = subprocess.Popen(arguments, cwd=ROOT, env=everything, stdout=log, stderr=log)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def drain(contender: str, number: int, broker: Broker, records: int, kept: float) -> Run:
+    """Let a contender drain the input once."""
+    output = f"bench-output-{number}"
+    broker.create(output)
+    arguments, environment = command(contender, broker.servers, output)
+    samples: list[Sample] = []
+    with tempfile.TemporaryFile() as log:
+        began = time.monotonic()
+        with running(arguments, environment, log) as process:
+
+            def look() -> Sample:
+                done = broker.written(output) / kept
+                return Sample(
+                    time.monotonic() - began,
+                    done,
+                    cpu_seconds(process.pid),
+                    cpu_seconds(broker.pid) if broker.pid else 0.0,
+                    busy_seconds() - cpu_seconds(os.getpid()),
+                )
+
+            wait_until_done(look, samples, records, process, log)
+            rss = peak_rss_mib(process.pid)
+    broker.delete(output)
+    return summary(contender, samples, records, rss)
+
+
+def wait_until_done(
+    look: Callable[[], Sample],
+    samples: list[Sample],
+    records: int,
+    process: subprocess.Popen[bytes],
+    log: IO[bytes],
+) -> None:
+    """Collect samples until all records are done."""
+    moved = time.monotonic()
+    while not samples or samples[-1].done < records:
+        if process.poll() is not None or time.monotonic() - moved > STUCK_SECONDS:
+            log.seek(0)
+            raise SystemExit(f"It ended or is stuck:\n{log.read()[-4_000:].decode()}")
+        sample = look()
+        if not samples or sample.done > samples[-1].done:
+            moved = time.monotonic()
+        samples.append(sample)
+        time.sleep(SAMPLE_SECONDS)
+
+
+def summary(contender: str, samples: list[Sample], records: int, rss: float) -> Run:
+    """Work out the figures of a run. Pure."""
+    low, high = (share * records for share in WINDOW)
+    window = [sample for sample in samples if low <= sample.done <= high]
+    first, last = window[0], window[-1]
+    seconds, done = last.at - first.at, last.done - first.done
+    process, broker = last.process - first.process, last.broker - first.broker
+    speed = done / seconds
+    # The first half second in which it went at nine tenths of its speed.
+    span = round(0.5 / SAMPLE_SECONDS)
+    full = next(
+        (
+            one.at
+            for one, other in zip(samples, samples[span:], strict=False)
+            if other.done - one.done >= 0.9 * speed * (other.at - one.at)
+        ),
+        first.at,
+    )
+    return Run(
+        contender,
+        speed,
+        process / done * 1e6,
+        broker / done * 1e6,
+        rss,
+        full,
+        (last.machine - first.machine - process - broker) / seconds,
+    )
+
+
+def table(rounds: list[list[Run]]) -> str:
+    """Return the medians of all rounds and the ratios to the yardstick, as Markdown. Pure."""
+    lines = [
+        "| contender | records/s | CPU µs per record | ratio to the yardstick (min to max) "
+        "| broker µs | peak RSS MiB | s to full speed |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for contender in CONTENDERS:
+        runs = [run for each in rounds for run in each if run.contender == contender]
+        ratios = [run.cpu_us / base.cpu_us for run, base in pairs(rounds, contender)]
+        lines.append(
+            f"| {contender} | {median(run.records_per_second for run in runs):,.0f} "
+            f"| {median(run.cpu_us for run in runs):.2f} "
+            f"| {median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) "
+            f"| {median(run.broker_cpu_us for run in runs):.2f} "
+            f"| {median(run.rss_mib for run in runs):.0f} "
+            f"| {median(run.full_speed_s for run in runs):.1f} |"
+        )
+    return "\n".join(lines)
+
+
+def pairs(rounds: list[list[Run]], contender: str) -> Iterator[tuple[Run, Run]]:
+    """Yield each run of a contender with the yardstick's run of the same round."""
+    for runs in rounds:
+        by_name = {run.contender: run for run in runs}
+        yield by_name[contender], by_name[YARDSTICK]
+
+
+def picture(rounds: list[list[Run]]) -> str:
+    """Draw the CPU time per record. Pure."""
+    bars = []
+    for contender in CONTENDERS:
+        runs = [run for each in rounds for run in each if run.contender == contender]
+        cost, speed = (
+            median(run.cpu_us for run in runs),
+            median(run.records_per_second for run in runs),
+        )
+        name = "bare loop, at least once" if contender == YARDSTICK else f"Lanternpipe, {contender}"
+        bars.append(Bar(name, cost, f"{cost:.2f} µs · {speed:,.0f} records/s"))
+    return bar_chart("CPU time per record, one process", bars)
+
+
+def measure(broker: Broker, records: int, wanted: int) -> list[list[Run]]:
+    """Run the rounds; a noisy one is replaced, for as long as that has a chance to help."""
+    print(f"preloading {records:,} records ...", flush=True)
+    broker.create(INPUT)
+    broker.create(f"{INPUT}.dlq")
+    kept = preload(broker, INPUT, records)
+    number = 0
+    drain(YARDSTICK, number, broker, records, kept)  # warms the broker up
+    rounds: list[list[Run]] = []
+    for turn in range(wanted * 2):
+        # Nobody always comes first, or always after the same neighbour.
+        start = turn % len(CONTENDERS)
+        runs = []
+        for contender in CONTENDERS[start:] + CONTENDERS[:start]:
+            number += 1
+            run = drain(contender, number, broker, records, kept)
+            print(
+                f"round {turn + 1}  {contender:14} {run.records_per_second:9,.0f} records/s  "
+                f"{run.cpu_us:5.2f} µs  {run.rss_mib:4.0f} MiB  full speed after "
+                f"{run.full_speed_s:.1f} s  others {run.foreign_cores:.2f} cores",
+                flush=True,
+            )
+            runs.append(run)
+        rounds.append(runs)
+        calm = [each for each in rounds if max(run.foreign_cores for run in each) < NOISY_CORES]
+        if len(calm) == wanted:
+            return calm
+    print(f"only {len(calm)} calm rounds; all are counted")
+    return rounds
+
+
+def main() -> None:
+    """Measure, print a table, and write results and picture."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--records", type=int, default=4_000_000, help="size of the backlog")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each contender runs")
+    parser.add_argument(
+        "--keep", action="store_true", help="leave results and picture of the last run as they are"
+    )
+    options = parser.parse_args()
+    require_linux()
+    with open_broker() as broker:
+        rounds = measure(broker, options.records, options.rounds)
+    print(f"\n{table(rounds)}")
+    if options.keep:
+        return
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    facts = {"machine": describe(), "records": options.records, "rounds": msgspec.to_builtins(rounds)}
+    RESULTS.write_text(json.dumps(facts, indent=2) + "\n")
+    PICTURE.parent.mkdir(parents=True, exist_ok=True)
+    PICTURE.write_text(picture(rounds))
+    print(f"\nwritten: {RESULTS.relative_to(ROOT)}, {PICTURE.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,217 @@
+"""The open work: what was handed out since the last commit, and how it becomes final or undone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+
+from lanternpipe.errors import RetriableFailure
+from lanternpipe.ports import Log, Source
+from lanternpipe.records import Records, TopicPartition
+from lanternpipe.runtime.batch import Plan
+from lanternpipe.runtime.commit import Committer, WorkLostError
+from lanternpipe.runtime.culprit import CulpritSearch
+from lanternpipe.runtime.health import Health
+from lanternpipe.runtime.interval import CommitInterval
+from lanternpipe.runtime.outcomes import DUPLICATE, PROCESSED, Outcomes
+from lanternpipe.runtime.positions import Positions
+from lanternpipe.runtime.report import Report
+
+LONGEST_PAUSE = 5.0  # seconds between attempts when work is lost again and again
+FIRST_PAUSE = 0.1
+
+
+class Work:
+    """Keeps positions, outcomes and the committer in step.
+
+    Invariant: whenever ``commit`` is called, every record handed out has been sent, so the
+    positions are what may be committed.
+
+    Args:
+        source: Moved back when work is undone.
+        committer: Makes work final.
+        interval: Decides when a commit is due.
+        health: Told of waits.
+        report: Told of dead letters.
+        log: Writes log lines.
+        pause: Waits so many seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        source: Source,
+        committer: Committer,
+        interval: CommitInterval,
+        health: Health,
+        report: Report,
+        log: Log,
+        pause: Callable[[float], None],
+    ) -> None:
+        self.positions = Positions()
+        self.outcomes = Outcomes()
+        self.culprits = CulpritSearch()
+        self._source = source
+        self._committer = committer
+        self._interval = interval
+        self._health = health
+        self._report = report
+        self._log = log
+        self._pause = pause
+        self._seeks: dict[TopicPartition, int] = {}
+        self._open = False
+        self._committed_at = time.monotonic()
+        self._fetches = self._full_fetches = 0
+        self._losses_in_a_row = 0
+
+    def start(self) -> None:
+        """Get the committer ready."""
+        self._committer.start()
+
+    def admit(self, run: Records) -> Records | None:
+        """Note that records were handed out; return those that are to be worked on."""
+        if run.source not in self.positions or run.source in self._seeks:
+            return None  # fetched before a rebalance or a rewind; it will come again
+        fresh = self.positions.admit(run)
+        self.outcomes.consumed += len(run)
+        if repeated := len(run) - len(fresh):
+            self.outcomes.counted[DUPLICATE] += repeated
+        if not fresh:
+            return None
+        self.positions.advance(fresh)
+        self._open = True
+        return fresh
+
+    def send(self, run: Records, plan: Plan) -> None:
+        """Send what was planned for a run and count it.
+
+        Raises:
+            WorkLostError: The broker has undone the open work.
+        """
+        pending = self.outcomes.pending
+        pending[PROCESSED] += plan.processed
+        for reason, count in plan.filtered.items():
+            pending["filtered", reason] += count
+        for kind, count in plan.dead_lettered.items():
+            pending["dead_lettered", kind] += count
+        self._report.note(run.source, plan.causes)
+        for batch in plan.outgoing:
+            self._committer.send(batch)
+
+    def reach_ends(self, ends: Mapping[TopicPartition, int]) -> bool:
+        """Move over transaction markers at the end of partitions, so that lag reaches 0.
+
+        Returns False when the broker could not be asked; the ends must then be tried again.
+        """
+        valid = {at: offset for at, offset in ends.items() if at not in self._seeks}
+        try:
+            if unknown := self.positions.unknown(valid):
+                self.positions.know_committed(self._source.committed(unknown))
+        except RetriableFailure as failure:
+            self._health.wait(failure.code)
+            return False
+        for partition, offset in valid.items():
+            self.positions.reach_end(partition, offset)
+        self._open = True
+        return True
+
+    def start_partition(self, partition: TopicPartition, offset: int) -> None:
+        """Note where a partition without committed offset begins; the next commit pins it."""
+        self.positions.start(partition, offset)
+        self._open = True
+
+    def room(self, most: int) -> int:
+        """Return how many records may be fetched into the open work."""
+        if self.culprits.limit is None:
+            return most
+        return max(1, min(most, self.culprits.limit - self.positions.in_flight()))
+
+    def seconds_until_due(self, most: float) -> float:
+        """Return how long to wait for records before a commit is due."""
+        if not self._open:
+            return most
+        due = self._committed_at + self._interval.seconds
+        return min(most, max(0.0, due - time.monotonic()))
+
+    def commit_if_due(self, *, full: bool) -> None:
+        """Commit when it is time; ``full`` tells whether the last fetch was.
+
+        A commit that fails undoes the work.
+        """
+        self._fetches += 1
+        self._full_fetches += full
+        limit = self.culprits.limit
+        searched = limit is not None and self.positions.in_flight() >= limit
+        if self._open and (searched or self.seconds_until_due(1.0) == 0):
+            self.commit()
+
+    def commit(self) -> None:
+        """Make all work since the last commit final; undo it if that fails."""
+        offsets = self.positions.uncommitted()
+        self._open = False
+        if not offsets:
+            return
+        began = time.monotonic()
+        try:
+            self._committer.commit(offsets)
+        except WorkLostError as lost:
+            self.undo(lost)
+            return
+        self._committed_at = time.monotonic()
+        self.positions.note_commit(offsets)
+        self.outcomes.commit()
+        self.culprits.committed(offsets)
+        self._report.commit()
+        self._health.flows()
+        self._interval.observe(
+            self._committed_at - began, behind=self._full_fetches * 2 > self._fetches
+        )
+        self._fetches = self._full_fetches = self._losses_in_a_row = 0
+
+    def abort(self, cause: str) -> None:
+        """Undo all work since the last commit."""
+        self._committer.abort()
+        self.undo(WorkLostError(cause))
+
+    def undo(self, lost: WorkLostError) -> None:
+        """Follow the committer, which has undone the work on the broker."""
+        stretch = self.positions.touched()
+        targets, records = self.positions.rewind()
+        self.outcomes.abandon(records, lost.code)
+        self._report.abandon()
+        if lost.ask_broker:
+            targets.update(self._ask_committed())
+        self._seeks.update(targets)
+        self._open = False
+        self._log("warning", "work_undone", cause=lost.code, records=records)
+        if lost.refused:
+            self.culprits.refused(lost.code, stretch, records)
+        self._losses_in_a_row += 1
+        if self._losses_in_a_row > 1 and self.culprits.limit is None:
+            self._pause(min(LONGEST_PAUSE, FIRST_PAUSE * 2**self._losses_in_a_row))
+
+    def seek(self) -> None:
+        """Move the source back where work was undone; what cannot be moved now is tried again."""
+        for partition, offset in list(self._seeks.items()):
+            if self._source.seek(partition, offset):
+                del self._seeks[partition]
+
+    def let_go(self, partitions: Iterable[TopicPartition]) -> None:
+        """Forget partitions that are no longer ours."""
+        partitions = list(partitions)
+        self.outcomes.abandon(self.positions.drop(partitions), "revoked")
+        self.culprits.dropped(partitions)
+        for partition in partitions:
+            self._seeks.pop(partition, None)
+
+    def _ask_committed(self) -> dict[TopicPartition, int]:
+        """Return what the broker has: the transaction may have been committed after all."""
+        while True:
+            try:
+                committed = self._source.committed(self.positions.snapshot())
+            except RetriableFailure as failure:
+                self._health.wait(failure.code)
+            else:
+                known = {at: offset for at, offset in committed.items() if offset is not None}
+                self.positions.resume_at(known)
+                return known
