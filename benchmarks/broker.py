@@ -48,6 +48,7 @@ class Broker:
         deadline = time.monotonic() + SECONDS
         while True:
             try:
+                self.admin.list_topics(topic, timeout=SECONDS)  # or an old answer would stay
                 self.written(topic)
             except KafkaException:
                 if time.monotonic() > deadline:

@@ -251,7 +251,9 @@ def measure(broker: Broker, records: int, wanted: int) -> list[list[Run]]:
 
 def main() -> None:
     """Measure, print a table, and write results and picture."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--records", type=int, default=4_000_000, help="size of the backlog")
     parser.add_argument("--rounds", type=int, default=5, help="how often each contender runs")
     parser.add_argument(
@@ -265,7 +267,11 @@ def main() -> None:
     if options.keep:
         return
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    facts = {"machine": describe(), "records": options.records, "rounds": msgspec.to_builtins(rounds)}
+    facts = {
+        "machine": describe(),
+        "records": options.records,
+        "rounds": msgspec.to_builtins(rounds),
+    }
     RESULTS.write_text(json.dumps(facts, indent=2) + "\n")
     PICTURE.parent.mkdir(parents=True, exist_ok=True)
     PICTURE.write_text(picture(rounds))

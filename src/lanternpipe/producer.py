@@ -15,7 +15,7 @@ from lanternpipe.kafka.producer import ReportingProducer
 from lanternpipe.pipeline import Topic
 from lanternpipe.ports import Log
 from lanternpipe.records import Headers
-from lanternpipe.settings import KafkaSettings
+from lanternpipe.settings import KafkaSettings, load_settings
 
 Event = TypeVar("Event")
 
@@ -44,7 +44,7 @@ class EventProducer(Generic[Event]):
 
     Args:
         topic: Where to; needs a ``key``.
-        kafka: The connection; by default a broker on this machine.
+        kafka: The connection; by default as ``PIPELINE_KAFKA__...`` says.
         full_timeout: Seconds to wait while the queue is full; None waits for ever.
         background: Whether a thread serves delivery reports. Without it they are served by
             ``send``, ``flush`` and ``close`` alone, which suits a loop that sends all the time.
@@ -74,7 +74,7 @@ class EventProducer(Generic[Event]):
         self._full_timeout = full_timeout
         self._lock = threading.Lock()
         self._client = ReportingProducer(
-            producer_config(kafka or KafkaSettings()), log=log or _silent
+            producer_config(kafka or load_settings().kafka), log=log or _silent
         )
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None

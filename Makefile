@@ -1,0 +1,53 @@
+# A thin menu. Everything else is Python: `lanternpipe --help`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all lint types unit contract integration chaos docs bench bench-latency lock generate clean
+
+help: ## Show this menu
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.runtime ## See the pipeline at work: no Docker, no Java, no account
+	@$(BIN)/lanternpipe demo $(ARGS)
+
+test: $(VENV)/.dev ## Lint, types and all tests that this machine can run, in about five minutes
+	@$(BIN)/python -m tests.announce
+	@$(MAKE) --no-print-directory lint types
+	@$(BIN)/pytest tests/unit tests/contract tests/integration tests/docs tests/chaos $(ARGS)
+
+test-all: test ## Everything (nothing more than `make test` yet)
+
+lint: $(VENV)/.dev ## Style and format
+	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet . && echo "lint: clean"
+
+types: $(VENV)/.dev ## Types, strictly
+	@$(BIN)/mypy
+
+unit contract integration chaos docs: $(VENV)/.dev ## One folder of tests
+	@$(BIN)/pytest tests/$@ $(ARGS)
+
+bench: $(VENV)/.dev ## Processor against the bare loop, on a real Kafka (about ten minutes)
+	@$(BIN)/python -m benchmarks.processor $(ARGS)
+
+bench-latency: $(VENV)/.dev ## Latency at 5,000 records/s, on a real Kafka
+	@$(BIN)/python -m benchmarks.latency $(ARGS)
+
+generate: $(VENV)/.dev ## Write the generated documents anew
+	@env -i PATH="$(PATH)" PIPELINE_INSTANCE= $(BIN)/lanternpipe config --markdown > docs/configuration.md
+
+lock: $(VENV)/.dev ## Resolve the dependencies anew
+	@requirements/lock.sh $(BIN)
+
+clean: ## Remove what make has made
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build src/*.egg-info
+
+$(VENV)/.runtime: requirements/runtime.lock requirements/build.lock pyproject.toml
+	@requirements/install.sh $(PYTHON) $(VENV) runtime build
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime requirements/dev.lock
+	@requirements/install.sh $(PYTHON) $(VENV) dev
+	@touch $@
