@@ -168,7 +168,6 @@ def build_processor(
         [names.input],
         log=log,
         waiting=health.wait,
-        flowing=health.flows,
     )
     committer = _committer(settings, consumer, health, log)
     processor = Processor(
@@ -186,7 +185,7 @@ def build_processor(
     lag = LagWatch(
         ends or LogEnds(client_config(settings.kafka), log=log),
         processor.work.positions.snapshot,
-        on_answer=health.flows,
+        on_answer=health.answered,
     )
     return ProcessorApp(processor, committer, health, lag)
 

@@ -16,7 +16,7 @@ from confluent_kafka import (
 )
 from confluent_kafka import TopicPartition as ClientPartition
 
-from lanternpipe.errors import FatalFailure
+from lanternpipe.errors import FatalFailure, RetriableFailure
 from lanternpipe.kafka.admin import LogEnds
 from lanternpipe.kafka.clients import Events
 from lanternpipe.kafka.config import Config
@@ -28,6 +28,9 @@ from lanternpipe.records import Fetched, Records, TopicPartition
 GATHER_SECONDS = 0.005
 QUERY_SECONDS = 5.0
 
+# A rebalance is going on, or the partition has just been taken away.
+_NOT_NOW = frozenset({KafkaError._STATE, KafkaError._UNKNOWN_PARTITION})
+
 
 class RecordConsumer:
     """Reads topics as a member of a group.
@@ -37,7 +40,6 @@ class RecordConsumer:
         topics: What to subscribe to.
         log: Writes log lines.
         waiting: Called when no broker can be reached.
-        flowing: Called when records arrive.
     """
 
     def __init__(
@@ -47,12 +49,10 @@ class RecordConsumer:
         *,
         log: Log,
         waiting: Callable[[str], None],
-        flowing: Callable[[], None],
     ) -> None:
         self._topics = topics
         self._log = log
         self._waiting = waiting
-        self._flowing = flowing
         self._full = False
         self._consumer = Consumer({**config, **Events("consumer", log).hooks()})
         self._ends = LogEnds(config, log=log)
@@ -93,7 +93,7 @@ class RecordConsumer:
         try:
             self._consumer.seek(ClientPartition(*partition, offset))
         except KafkaException as error:
-            if error.args[0].code() == KafkaError._STATE:
+            if error.args[0].code() in _NOT_NOW:
                 return False
             raise failure(error.args[0], f"seeking {partition}") from error
         return True
@@ -108,9 +108,13 @@ class RecordConsumer:
             offset = self._ends.at_time([partition], round(moment.timestamp() * 1_000))[partition]
         # A partition at which the client gave up cannot be sought; it has to be assigned anew.
         place = ClientPartition(*partition, OFFSET_BEGINNING if offset is None else offset)
-        with mapped(f"starting {partition}"):
+        try:
             self._consumer.incremental_unassign([place])
             self._consumer.incremental_assign([place])
+        except KafkaException as error:
+            if error.args[0].code() in _NOT_NOW:
+                raise RetriableFailure(error.args[0].name(), f"starting {partition}") from error
+            raise failure(error.args[0], f"starting {partition}") from error
         return offset
 
     def committed(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int | None]:

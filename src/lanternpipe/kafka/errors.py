@@ -23,6 +23,38 @@ INDEFINITE = frozenset({E._TIMED_OUT, E._TRANSPORT, E._ALL_BROKERS_DOWN, E.REQUE
 # Nobody answers; it may be back soon.
 UNREACHABLE = frozenset({E._TRANSPORT, E._ALL_BROKERS_DOWN, E._RESOLVE, E._TIMED_OUT})
 
+# The broker, or the coordinator of the group or transaction, is moving; asking again helps. The
+# client marks such errors as retriable only where they come out of a transactional call.
+TRANSIENT = UNREACHABLE | {
+    E._TIMED_OUT_QUEUE,
+    E._WAIT_COORD,
+    E.BROKER_NOT_AVAILABLE,
+    E.CONCURRENT_TRANSACTIONS,
+    E.COORDINATOR_LOAD_IN_PROGRESS,
+    E.COORDINATOR_NOT_AVAILABLE,
+    E.KAFKA_STORAGE_ERROR,
+    E.LEADER_NOT_AVAILABLE,
+    E.NETWORK_EXCEPTION,
+    E.NOT_CONTROLLER,
+    E.NOT_COORDINATOR,
+    E.NOT_ENOUGH_REPLICAS,
+    E.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+    E.NOT_LEADER_FOR_PARTITION,
+    E.REPLICA_NOT_AVAILABLE,
+    E.REQUEST_TIMED_OUT,
+    E.UNSTABLE_OFFSET_COMMIT,
+}
+
+# The group has moved on without us: what is open must be done again by the new owners.
+GROUP_MOVED_ON = frozenset(
+    {
+        E.ILLEGAL_GENERATION,
+        E.REBALANCE_IN_PROGRESS,
+        E.STALE_MEMBER_EPOCH,
+        E.UNKNOWN_MEMBER_ID,
+    }
+)
+
 # Another producer or member with our name has taken over, or our transaction expired.
 FENCED = frozenset({E._FENCED, E.PRODUCER_FENCED, E.INVALID_PRODUCER_EPOCH, E.FENCED_INSTANCE_ID})
 
@@ -64,9 +96,9 @@ def failure(error: KafkaError, what: str) -> KafkaFailure:
         return FencedFailure(name, text)
     if error.fatal() or code in {E._FATAL, E._AUTHENTICATION}:
         return FatalFailure(name, text)
-    if error.txn_requires_abort():
+    if error.txn_requires_abort() or code in GROUP_MOVED_ON:
         return AbortableFailure(name, text)
-    if error.retriable() or code in UNREACHABLE:
+    if error.retriable() or code in TRANSIENT:
         return RetriableFailure(name, text, indefinite=code in INDEFINITE)
     return FatalFailure(name, text)
 

@@ -98,7 +98,10 @@ class ExactlyOnce:
 
     def start(self) -> None:
         """Initialise the producer, which ends what a predecessor with the same id left open."""
-        self._until_known(self._sink.init_transactions)
+        try:
+            self._until_known(self._sink.init_transactions)
+        except (AbortableFailure, FencedFailure) as failure:
+            raise FatalFailure(failure.code, f"cannot begin: {failure}") from failure
         self._sink.take_disturbance()
         self._unsure = False
 

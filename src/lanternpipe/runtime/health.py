@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from lanternpipe.ports import Log
 
+ANSWER_COUNTS_AFTER = 15.0  # seconds; longer than any call waits before it is made again
+
 
 class Verdict(NamedTuple):
     """The answer to a probe."""
@@ -40,6 +42,7 @@ class Health:
         self._stopping = False
         self._fatal: str | None = None
         self._waiting_since: float | None = None
+        self._waited_at = 0.0
 
     def beat(self) -> None:
         """The loop has made a turn."""
@@ -60,6 +63,7 @@ class Health:
     def wait(self, code: str) -> None:
         """Something outside is waited for; said once, however often this is called."""
         self.beat()
+        self._waited_at = self._clock()
         if self._waiting_since is None:
             self._waiting_since = self._clock()
             self._log("warning", "waiting_for_broker", code=code)
@@ -70,6 +74,15 @@ class Health:
             seconds = round(self._clock() - self._waiting_since, 1)
             self._waiting_since = None
             self._log("info", "broker_is_back", after_seconds=seconds)
+
+    def answered(self) -> None:
+        """A broker has answered a question beside the flow of records.
+
+        That ends a wait only if nothing has waited for a while: one broker may answer while
+        another, the coordinator, is still away.
+        """
+        if self._clock() - self._waited_at > ANSWER_COUNTS_AFTER:
+            self.flows()
 
     def live(self) -> Verdict:
         """Say whether a restart would help."""
