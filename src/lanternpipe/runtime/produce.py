@@ -53,12 +53,15 @@ def produce(
         send: Sends one.
         rate: Events per second; None for as fast as possible.
         count: How many at most.
-        seconds: How long at most.
+        seconds: How long; with a rate, everything that is due by then is still sent.
         stopping: Whether to end early.
         progress: Told of the number sent and the seconds since the start, twice a second.
         clock: Monotonic seconds.
         pause: Waits so many seconds.
     """
+    if rate is not None and seconds is not None:
+        scheduled = round(rate * seconds)
+        count = scheduled if count is None else min(count, scheduled)
     began = told = clock()
     sent = 0
     while not stopping():
@@ -67,13 +70,13 @@ def produce(
         if now - told >= PROGRESS_EVERY:
             told = now
             progress(sent, elapsed)
-        if seconds is not None and elapsed >= seconds:
-            break
-        if rate is None:
-            wanted = CHUNK if count is None else min(CHUNK, count - sent)
-        else:
-            # In chunks as well, so that a backlog of events does not outlive a stop request.
+        if rate is not None:
+            # In chunks as well, so that a stop request is heard while catching up.
             wanted = min(CHUNK, due(elapsed, rate, sent, count))
+        elif seconds is not None and elapsed >= seconds:
+            break
+        else:
+            wanted = CHUNK if count is None else min(CHUNK, count - sent)
         given = 0
         for sample in islice(samples, wanted):
             send(sample)

@@ -1,0 +1,87 @@
+"""What a reader of the results sees: the other half of a history."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+
+import msgspec
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+
+from lanternpipe.runtime.deadletter import EVENT_ID
+from logins.events import ProcessedUserLogin
+from tests.chaos.history import Seen
+from tests.chaos.pipeline import Deployment
+from tests.chaos.workload import Record
+
+READ_SECONDS = 60.0
+OFFSET_BEGINNING = -2
+
+
+def read(deployment: Deployment, topic: str, *, committed: bool = True) -> list[Message]:
+    """Read a topic from its beginning to its end, as it is now.
+
+    Args:
+        deployment: Where it is.
+        topic: Its name.
+        committed: Whether to leave out what transactions have not committed.
+    """
+    reader = Consumer(
+        {
+            "bootstrap.servers": deployment.servers,
+            "group.id": "reader",  # never joined
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "isolation.level": "read_committed" if committed else "read_uncommitted",
+        }
+    )
+    places = [TopicPartition(topic, at.partition, OFFSET_BEGINNING) for at in deployment.partitions]
+    found: list[Message] = []
+    ended = set()
+    deadline = time.monotonic() + READ_SECONDS
+    try:
+        reader.assign(places)
+        while len(ended) < len(places):
+            assert time.monotonic() < deadline, f"the end of {topic} has not been reached"
+            for message in reader.consume(1_000, 0.1):
+                error = message.error()
+                if error is None:
+                    found.append(message)
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    ended.add(message.partition())
+    finally:
+        reader.close()
+    return found
+
+
+def outputs(messages: Iterable[Message]) -> list[Seen]:
+    """Tell which events the records of the output topic stand for."""
+    decode = msgspec.json.Decoder(ProcessedUserLogin).decode
+    return [
+        Seen(
+            decode(message.value() or b"").device_id,
+            (message.key() or b"").decode(),
+            "processed",
+            message.partition() or 0,
+            message.offset() or 0,
+        )
+        for message in messages
+    ]
+
+
+def dead_letters(messages: Iterable[Message], placed: Mapping[str, Record]) -> list[Seen]:
+    """Tell which records the dead letters stand for, by the place that their header names.
+
+    A letter that differs from its record, or has none, gets an id that nobody has sent.
+    """
+    seen = []
+    for message in messages:
+        place = (dict(message.headers() or []).get(EVENT_ID) or b"").decode()
+        record = placed.get(place)
+        key = (message.key() or b"").decode()
+        untouched = record and (record.key, record.value) == (key, message.value())
+        id_ = record.id if record and untouched else f"no such record at {place}"
+        seen.append(
+            Seen(id_, key, "dead_lettered", message.partition() or 0, message.offset() or 0)
+        )
+    return seen

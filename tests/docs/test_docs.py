@@ -1,0 +1,98 @@
+"""What the documents say is true: links lead somewhere, commands run, generated parts are fresh."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lanternpipe.testing.kafka_cluster import KafkaCluster
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+BLOCK = re.compile(r"(?:<!-- not run here: (.+?) -->\n)?```sh\n(.*?)```", re.DOTALL)
+MAKE = re.compile(r"\bmake ([a-z-]+)")
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Return the environment of a user who has the project's commands on the path."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PIPELINE_")}
+    return {**kept, "PATH": f"{BIN}:{os.environ['PATH']}", "PIPELINE_INSTANCE": "", **more}
+
+
+def blocks(document: Path) -> list[str]:
+    """Return the shell blocks that are to be run."""
+    return [text for reason, text in BLOCK.findall(document.read_text()) if not reason]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links(document: Path) -> None:
+    """Every relative link of a document leads to a file that exists."""
+    targets = [link for link in LINK.findall(document.read_text()) if "://" not in link]
+
+    assert [] == [link for link in targets if not (document.parent / link).exists()]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_make_targets(document: Path) -> None:
+    """Every make target that a document names exists."""
+    named = {name for text in blocks(document) for name in MAKE.findall(text)}
+    known = set(re.findall(r"^([a-z-]+(?: [a-z-]+)*):.*##", (ROOT / "Makefile").read_text(), re.M))
+
+    assert named <= {name for names in known for name in names.split()}
+
+
+def test_configuration_is_fresh() -> None:
+    """docs/configuration.md is what `lanternpipe config --markdown` prints."""
+    printed = subprocess.run(
+        [BIN / "lanternpipe", "config", "--markdown"],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert (ROOT / "docs/configuration.md").read_text() == printed.stdout
+
+
+def test_transform_in_readme_is_the_real_one() -> None:
+    """The transform that the README shows is the one that runs."""
+    (shown,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+
+    assert shown in (ROOT / "src/logins/transform.py").read_text()
+
+
+@pytest.mark.kafka
+def test_readme_commands_run(kafka: KafkaCluster, unique: Callable[[str], str]) -> None:
+    """The README's commands run as written, on a real broker, and lag ends at 0."""
+    names = {
+        "PIPELINE_TOPICS__INPUT": unique("user-login"),
+        "PIPELINE_TOPICS__OUTPUT": unique("processed-user-login"),
+        "PIPELINE_KAFKA__GROUP_ID": unique("readme"),
+    }
+    setting = environment(**names, PIPELINE_KAFKA__BOOTSTRAP_SERVERS=kafka.bootstrap_servers)
+    commands = [text for text in blocks(ROOT / "README.md") if "make " not in text]
+    assert any("lanternpipe process" in text for text in commands)
+    outputs = []
+    for text in commands:
+        script = text.replace("127.0.0.1:9092", kafka.bootstrap_servers)
+        if "lanternpipe process" in script:
+            # It runs until stopped: until the group has nothing left to do.
+            script = (
+                f"{script.strip()} & pid=$!; for _ in $(seq 600); do "
+                'lanternpipe lag --json | grep -q \'"records": 0,\' && break; sleep 0.1; done; '
+                "kill -TERM $pid; wait $pid"
+            )
+        done = subprocess.run(
+            ["bash", "-ec", script], env=setting, cwd=ROOT, capture_output=True, text=True, timeout=90
+        )
+        assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
+        outputs.append(done.stdout)
+    assert "10,000 events acknowledged" in outputs[0]
+    assert '"event": "stopped"' in outputs[1]
+    assert "0 records behind" in outputs[2]
