@@ -16,7 +16,7 @@ BIN = Path(sys.executable).parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 BLOCK = re.compile(r"(?:<!-- not run here: (.+?) -->\n)?```sh\n(.*?)```", re.DOTALL)
-MAKE = re.compile(r"\bmake ([a-z-]+)")
+MAKE = re.compile(r"^make ([a-z-]+)", re.MULTILINE)
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -35,14 +35,16 @@ def test_links(document: Path) -> None:
     """Every relative link of a document leads to a file that exists."""
     targets = [link for link in LINK.findall(document.read_text()) if "://" not in link]
 
-    assert [] == [link for link in targets if not (document.parent / link).exists()]
+    assert not [link for link in targets if not (document.parent / link).exists()]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_make_targets(document: Path) -> None:
     """Every make target that a document names exists."""
     named = {name for text in blocks(document) for name in MAKE.findall(text)}
-    known = set(re.findall(r"^([a-z-]+(?: [a-z-]+)*):.*##", (ROOT / "Makefile").read_text(), re.M))
+    known = set(
+        re.findall(r"^([a-z-]+(?: [a-z-]+)*):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    )
 
     assert named <= {name for names in known for name in names.split()}
 
@@ -85,11 +87,16 @@ def test_readme_commands_run(kafka: KafkaCluster, unique: Callable[[str], str]) 
             # It runs until stopped: until the group has nothing left to do.
             script = (
                 f"{script.strip()} & pid=$!; for _ in $(seq 600); do "
-                'lanternpipe lag --json | grep -q \'"records": 0,\' && break; sleep 0.1; done; '
+                "lanternpipe lag --json | grep -q '\"records\": 0,' && break; sleep 0.1; done; "
                 "kill -TERM $pid; wait $pid"
             )
         done = subprocess.run(
-            ["bash", "-ec", script], env=setting, cwd=ROOT, capture_output=True, text=True, timeout=90
+            ["bash", "-ec", script],
+            env=setting,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=90,
         )
         assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
         outputs.append(done.stdout)

@@ -1,0 +1,303 @@
+"""The clients of ``FakeBroker``: what the runtime takes for a consumer and a producer.
+
+They say with an assertion where their user breaks the rules of the real clients: a transaction
+begun before the producer is initialised, an abort without a flush, a late EndTxn that could hit.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+
+from lanternpipe.errors import AbortableFailure, FencedFailure, KafkaFailure
+from lanternpipe.ports import AssignmentListener, Refusal
+from lanternpipe.records import Fetched, Outgoing, Records, TopicPartition
+from tests.fakes import FakeBroker, Stored, Written, flatten, run_of
+
+
+class FakeSource:
+    """A member of the group; what happens to its assignment is planned by the test.
+
+    Attributes:
+        assigned: Where it reads next in each of its partitions; None where it has no offset.
+        before: Rebalance callbacks to serve in the next fetch, before records are taken.
+        after: Likewise, after records have been taken.
+        busy: How many seeks to refuse, as during a rebalance.
+        run_length: Most records of one partition in a row.
+    """
+
+    def __init__(self, broker: FakeBroker) -> None:
+        self.assigned: dict[TopicPartition, int | None] = {}
+        self.before: deque[Callable[[], None]] = deque()
+        self.after: deque[Callable[[], None]] = deque()
+        self.busy = 0
+        self.run_length = 3
+        self.closed = False
+        self._broker = broker
+        self._generation = broker.generation
+        self._told_ends: dict[TopicPartition, int] = {}
+        self._listener: AssignmentListener | None = None
+
+    @property
+    def listener(self) -> AssignmentListener:
+        """Return who is told of the assignment."""
+        assert self._listener is not None, "not subscribed"
+        return self._listener
+
+    def subscribe(self, listener: AssignmentListener) -> None:
+        """Join the group."""
+        self._listener = listener
+
+    def assign(self, *partitions: TopicPartition) -> None:
+        """Be given partitions."""
+        self._broker.generation += 1
+        self._generation = self._broker.generation
+        for partition in partitions:
+            self.assigned[partition] = self._broker.group.get(partition)
+            self._told_ends.pop(partition, None)
+        self.listener.on_assigned(partitions)
+
+    def revoke(self, *partitions: TopicPartition) -> None:
+        """Give partitions up; they are still ours within the callback."""
+        self.listener.on_revoked(partitions)
+        for partition in partitions:
+            del self.assigned[partition]
+        self._broker.generation += 1
+        self._generation = self._broker.generation
+
+    def be_told_of_loss(self) -> None:
+        """Learn that everything was lost; others may have had it since ``lose``."""
+        partitions = list(self.assigned)
+        self.assigned.clear()
+        self.listener.on_lost(partitions)
+
+    def fetch(self, max_records: int, timeout: float) -> Fetched:
+        """Return records of all partitions in turn."""
+        assert max_records > 0
+        self._serve(self.before)
+        runs, left = [], max_records
+        while left and (some := self._take(left)):
+            runs += some
+            left -= sum(map(len, some))
+        lost = [at for at, offset in self.assigned.items() if not self._exists(at, offset)]
+        ends = []
+        for at, offset in self.assigned.items():
+            end = len(self._broker.logs[at])
+            if offset == end and self._told_ends.get(at) != end:
+                self._told_ends[at] = end
+                ends.append((at, end))
+        self._serve(self.after)
+        return Fetched(runs, ends, lost, left == 0)
+
+    def seek(self, partition: TopicPartition, offset: int) -> bool:
+        """Go on reading elsewhere, unless busy."""
+        assert partition in self.assigned, f"seek in {partition}, which is not ours"
+        if self.busy:
+            self.busy -= 1
+            return False
+        self.assigned[partition] = offset
+        self._told_ends.pop(partition, None)
+        return True
+
+    def start_at(self, partition: TopicPartition, start: str) -> int | None:
+        """Begin reading; the offset of ``earliest`` is not known before the first record."""
+
+        def begin() -> int | None:
+            first, end = self.available(partition)
+            self.assigned[partition] = end if start == "latest" else first
+            self._told_ends.pop(partition, None)
+            return end if start == "latest" else None
+
+        return self._broker.through("start_at", begin)
+
+    def committed(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int | None]:
+        """Return the group's offsets."""
+        return self._broker.through(
+            "committed", lambda: {at: self._broker.group.get(at) for at in partitions}
+        )
+
+    def available(self, partition: TopicPartition) -> tuple[int, int]:
+        """Return which offsets exist."""
+        return self._broker.first.get(partition, 0), len(self._broker.logs[partition])
+
+    def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Commit offsets; refused when the group has moved on."""
+
+        def act() -> None:
+            if self._generation != self._broker.generation:
+                raise AbortableFailure("ILLEGAL_GENERATION", "committing offsets")
+            self._broker.store((), offsets)
+
+        self._broker.through("commit_offsets", act)
+
+    def group_metadata(self) -> object:
+        """Return the generation that this member knows."""
+        return self._generation
+
+    def close(self) -> None:
+        """Leave the group, which gives up all partitions."""
+        self.revoke(*self.assigned)
+        self.closed = True
+
+    def _serve(self, callbacks: deque[Callable[[], None]]) -> None:
+        while callbacks:
+            callbacks.popleft()()
+
+    def _exists(self, partition: TopicPartition, offset: int | None) -> bool:
+        first, end = self.available(partition)
+        return offset is not None and first <= offset <= end
+
+    def _take(self, most: int) -> list[Records]:
+        """Take one short run from each partition."""
+        runs = []
+        for at, start in self.assigned.items():
+            if start is None or not self._exists(at, start):
+                continue
+            log, offset, found = self._broker.logs[at], start, list[tuple[int, Stored]]()
+            while offset < len(log) and len(found) < min(self.run_length, most):
+                if (stored := log[offset]) is not None:
+                    found.append((offset, stored))
+                offset += 1
+            self.assigned[at] = offset
+            if found:
+                runs.append(run_of(at, found))
+                most -= len(found)
+        return runs
+
+
+class FakeSink:
+    """A transactional producer.
+
+    Attributes:
+        disturbed: Whether a connection was lost.
+        stuck: How many flushes leave records unacknowledged.
+    """
+
+    def __init__(self, broker: FakeBroker) -> None:
+        self.disturbed = False
+        self.stuck = 0
+        self._broker = broker
+        self._ready = self._open = self._flushed = self._late = False
+        self._batch: list[Written] = []
+        self._offsets: dict[TopicPartition, int] = {}
+        self._refusal: Refusal | None = None
+
+    def init_transactions(self) -> None:
+        """Get ready."""
+
+        def act() -> None:
+            self._ready = True
+
+        self._broker.through("init", act)
+
+    def begin(self) -> None:
+        """Open a transaction."""
+
+        def act() -> None:
+            assert self._ready, "begin before init_transactions"
+            assert not self._open, "begin within a transaction"
+            assert not self._late, "a late EndTxn could end the next transaction (KAFKA-17754)"
+            self._open, self._batch, self._offsets, self._refusal = True, [], {}, None
+            self._broker.begun += 1
+
+        self._broker.through("begin", act)
+
+    def send(self, batch: Outgoing) -> None:
+        """Enqueue records."""
+
+        def act() -> None:
+            assert self._open, "send outside of a transaction"
+            self._flushed = False
+            self._batch += flatten(batch)
+
+        self._broker.through("send", act)
+
+    def send_offsets(self, offsets: Mapping[TopicPartition, int], metadata: object) -> None:
+        """Add offsets; refused when the group has moved on."""
+
+        def act() -> None:
+            assert self._open, "offsets outside of a transaction"
+            if metadata != self._broker.generation:
+                raise AbortableFailure("ILLEGAL_GENERATION", "sending offsets")
+            self._offsets = dict(offsets)
+
+        self._noting_doubt("send_offsets", act)
+
+    def commit(self) -> None:
+        """Commit; again after an answer that was lost, it does nothing more."""
+
+        def act() -> None:
+            if not self._open:
+                return  # committed by the call before, whose answer was lost
+            self.flush(0)
+            if self._refusal is not None:
+                raise AbortableFailure("_INCONSISTENT", "committing")
+            self._broker.store(self._batch, self._offsets)
+            self._open = False
+
+        self._noting_doubt("commit", act)
+
+    def abort(self) -> None:
+        """Abort."""
+
+        def act() -> None:
+            assert self._flushed, "abort without flush kills the producer (librdkafka#4849)"
+            self._open = False
+
+        self._noting_doubt("abort", act)
+
+    def rebuild(self) -> None:
+        """Start afresh; what was open is aborted by the next ``init_transactions``."""
+        self._broker.calls.append("rebuild")
+        self._ready = self._open = self._late = self.disturbed = False
+
+    def flush(self, timeout: float) -> int:
+        """Wait for acknowledgements."""
+        self._broker.calls.append("flush")
+        self._flushed = True
+        if any(map(self._broker.refuses, self._batch)) and self._refusal is None:
+            self._refusal = Refusal("INVALID_RECORD", record_at_fault=True)
+        if self.stuck:
+            self.stuck -= 1
+            return 1
+        return 0
+
+    def take_refusal(self) -> Refusal | None:
+        """Return and forget."""
+        refusal, self._refusal = self._refusal, None
+        return refusal
+
+    def take_disturbance(self) -> bool:
+        """Tell and forget."""
+        disturbed, self.disturbed = self.disturbed, False
+        return disturbed
+
+    def close(self, timeout: float) -> None:
+        """Drop the client."""
+        self._broker.calls.append("close")
+
+    def _noting_doubt(self, call: str, act: Callable[[], None]) -> None:
+        try:
+            self._broker.through(call, act)
+        except FencedFailure:
+            self._open = False  # the broker has aborted it
+            raise
+        except KafkaFailure as failure:
+            self._late = self._late or failure.indefinite
+            raise
+
+
+class FakePlainSink(FakeSink):
+    """A producer without transactions: what is acknowledged is visible."""
+
+    def send(self, batch: Outgoing) -> None:
+        """Enqueue records."""
+        self._broker.through("send", lambda: self._batch.extend(flatten(batch)))
+
+    def flush(self, timeout: float) -> int:
+        """Wait for acknowledgements."""
+        if left := super().flush(timeout):
+            return left
+        self._broker.store((each for each in self._batch if not self._broker.refuses(each)), {})
+        self._batch = []
+        return 0

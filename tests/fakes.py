@@ -1,0 +1,141 @@
+"""A broker in memory, a log and a clock: deterministic, with faults where a test plans them."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeVar
+
+from lanternpipe.errors import KafkaFailure
+from lanternpipe.records import Headers, Outgoing, Records, TopicPartition
+
+T = TypeVar("T")
+
+
+class LogBook:
+    """A log that remembers its lines."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, str, dict[str, Any]]] = []
+
+    def __call__(self, level: str, event: str, **fields: Any) -> None:
+        """Remember one line."""
+        self.lines.append((level, event, fields))
+
+    def named(self, event: str) -> list[dict[str, Any]]:
+        """Return the fields of all lines of one name."""
+        return [fields for _, name, fields in self.lines if name == event]
+
+
+class Clock:
+    """A clock that moves when told to; as a pause, waiting moves it."""
+
+    def __init__(self, now: float = 0.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        """Return the time."""
+        return self.now
+
+    def pause(self, seconds: float) -> None:
+        """Wait, which takes no time."""
+        self.now += seconds
+
+
+class Stored(NamedTuple):
+    """A record in an input partition."""
+
+    value: bytes | None
+    key: bytes | None = None
+    timestamp: int = 0
+    headers: Headers | None = None
+
+
+class Written(NamedTuple):
+    """A record that a committed reader sees."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    timestamp: int
+
+
+class Fault(NamedTuple):
+    """What a call raises, and whether it was carried out all the same."""
+
+    error: KafkaFailure
+    applied: bool = False
+
+
+@dataclass
+class FakeBroker:
+    """Input partitions, one group and what was written.
+
+    Attributes:
+        logs: Records by offset; None is a transaction marker.
+        first: The first offset that still exists, where it is not 0.
+        group: Committed offsets.
+        generation: Of the group; commits with another one are refused.
+        written: Outputs of committed transactions, in order.
+        refuses: Tells which records it takes from nobody.
+        calls: Names of all calls, in order.
+        begun: How many transactions were begun.
+    """
+
+    logs: dict[TopicPartition, list[Stored | None]]
+    first: dict[TopicPartition, int] = field(default_factory=dict)
+    group: dict[TopicPartition, int] = field(default_factory=dict)
+    generation: int = 1
+    written: list[Written] = field(default_factory=list)
+    refuses: Callable[[Written], bool] = lambda _: False
+    calls: list[str] = field(default_factory=list)
+    begun: int = 0
+    _faults: dict[str, deque[Fault]] = field(default_factory=lambda: defaultdict(deque))
+
+    @classmethod
+    def with_partitions(cls, count: int, topic: str = "in") -> FakeBroker:
+        """Return a broker with empty input partitions."""
+        return cls({TopicPartition(topic, number): [] for number in range(count)})
+
+    def fail(self, call: str, error: KafkaFailure, *, applied: bool = False) -> None:
+        """Plan a fault for the next call of that name which has none."""
+        self._faults[call].append(Fault(error, applied))
+
+    def forgive(self) -> None:
+        """Forget all planned faults."""
+        self._faults.clear()
+
+    def through(self, call: str, act: Callable[[], T]) -> T:
+        """Carry out a call, or the fault that is planned for it."""
+        self.calls.append(call)
+        if not self._faults[call]:
+            return act()
+        error, applied = self._faults[call].popleft()
+        if applied:
+            act()
+        raise error
+
+    def store(self, outputs: Iterable[Written], offsets: Mapping[TopicPartition, int]) -> None:
+        """Make outputs visible and offsets committed, at once."""
+        self.written.extend(outputs)
+        self.group.update(offsets)
+
+
+def flatten(batch: Outgoing) -> list[Written]:
+    """Return the records of a batch."""
+    columns = (batch.keys, batch.values, batch.timestamps)
+    return [Written(batch.topic, *each) for each in zip(*columns, strict=True)]
+
+
+def run_of(source: TopicPartition, found: Sequence[tuple[int, Stored]]) -> Records:
+    """Return records, given with their offsets, as the columns of a run."""
+    values, keys, timestamps, headers = zip(*(stored for _, stored in found), strict=True)
+    return Records(
+        source,
+        [offset for offset, _ in found],
+        [*keys],
+        [*values],
+        [*timestamps],
+        [*headers] if any(headers) else None,
+    )
