@@ -52,7 +52,7 @@ def samples(
     weights = list(accumulate(1 / rank**ZIPF_EXPONENT for rank in range(1, USERS + 1)))
     poisons = [*POISON.values()]
     if large:
-        poisons.append(lambda good: good[:-2] + b"x" * (LARGE_BYTES - len(good)))
+        poisons.append(lambda good: good[:-2].ljust(LARGE_BYTES, b"x"))
     encode = msgspec.json.encode
     while True:
         for user in rng.choices(users, cum_weights=weights, k=BLOCK):
