@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -15,10 +16,11 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from lanternpipe.errors import TopicError
+from lanternpipe.errors import RetriableFailure, TopicError
 from lanternpipe.kafka.admin import REQUEST_SECONDS, answer, describe_partitions
 
 UNLIMITED = "-1"
+KNOWN_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +142,7 @@ def apply(admin: AdminClient, declared: Iterable[DeclaredTopic]) -> list[Differe
     if new:
         for name, future in admin.create_topics(new, operation_timeout=REQUEST_SECONDS).items():
             answer(future, f"creating {name}")
+        _await(admin, missing)
     changes: dict[str, list[ConfigEntry]] = {}
     for each in before:
         if each.what not in {"missing", "partitions", "replicas"}:
@@ -179,6 +182,16 @@ def topic_config(admin: AdminClient, topic: str) -> dict[str, str]:
     (future,) = admin.describe_configs([resource], request_timeout=REQUEST_SECONDS).values()
     entries = answer(future, f"reading the settings of {topic}")
     return {name: str(entry.value) for name, entry in entries.items()}
+
+
+def _await(admin: AdminClient, topics: Iterable[str]) -> None:
+    """Wait until new topics are known: a broker says "created" before its metadata tells of it."""
+    deadline = time.monotonic() + KNOWN_SECONDS
+    for name in topics:
+        while not describe_partitions(admin, name):
+            if time.monotonic() > deadline:
+                raise RetriableFailure("_TIMED_OUT", f"{name} was created and does not come up")
+            time.sleep(0.05)
 
 
 def _replicas(admin: AdminClient, topic: str) -> int:
