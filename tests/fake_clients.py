@@ -23,6 +23,7 @@ class FakeSource:
         before: Rebalance callbacks to serve in the next fetch, before records are taken.
         after: Likewise, after records have been taken.
         busy: How many seeks to refuse, as during a rebalance.
+        quiet: How many fetches bring nothing, as when the broker is slow to answer.
         run_length: Most records of one partition in a row.
     """
 
@@ -30,7 +31,7 @@ class FakeSource:
         self.assigned: dict[TopicPartition, int | None] = {}
         self.before: deque[Callable[[], None]] = deque()
         self.after: deque[Callable[[], None]] = deque()
-        self.busy = 0
+        self.busy = self.quiet = 0
         self.run_length = 3
         self.closed = False
         self._broker = broker
@@ -75,6 +76,10 @@ class FakeSource:
         """Return records of all partitions in turn."""
         assert max_records > 0
         self._serve(self.before)
+        if self.quiet:
+            self.quiet -= 1
+            self._serve(self.after)
+            return Fetched()
         runs, left = [], max_records
         while left and (some := self._take(left)):
             runs += some
@@ -279,6 +284,7 @@ class FakeSink:
     def _noting_doubt(self, call: str, act: Callable[[], None]) -> None:
         try:
             self._broker.through(call, act)
+            self._late = self._late or self.disturbed
         except FencedFailure:
             self._open = False  # the broker has aborted it
             raise

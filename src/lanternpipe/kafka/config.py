@@ -104,6 +104,9 @@ def transactional_config(kafka: KafkaSettings, *, transactional_id: str) -> Conf
         # Cures calls that hang after an orderly stop of the coordinator (librdkafka#5456): the
         # idle connection that closes wakes the stuck request.
         "connections.max.idle.ms": 10_000,
+        # When no broker answers, the default throws all known brokers away, and with them the
+        # one that the same request waits for: then it hangs for ever (librdkafka#5511).
+        "metadata.recovery.strategy": "none",
     }
 
 

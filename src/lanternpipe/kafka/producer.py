@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from itertools import repeat
 from typing import Any
 
@@ -46,7 +47,7 @@ class RecordProducer:
     def send(self, batch: Outgoing) -> None:
         """Enqueue a batch, waiting while the queue is full."""
         producer = self._producer
-        producer.poll(0)  # serves delivery reports, or finished records would pile up
+        self.poll(0)  # serves delivery reports, or finished records would pile up
         while len(producer) and len(producer) + len(batch) > self._limit:
             producer.poll(FULL_WAIT)
         sent = 0
@@ -79,11 +80,11 @@ class RecordProducer:
 
     def flush(self, timeout: float) -> int:
         """Wait for acknowledgements; return how many records are still without one."""
-        return self._producer.flush(timeout)
+        return self._serve(self._producer.flush, timeout)
 
     def poll(self, timeout: float) -> None:
         """Serve delivery reports, waiting up to ``timeout`` seconds for one."""
-        self._producer.poll(timeout)
+        self._serve(self._producer.poll, timeout)
 
     def take_refusal(self) -> Refusal | None:
         """Return, and forget, the first record that could not be delivered since last asked."""
@@ -92,14 +93,32 @@ class RecordProducer:
 
     def take_disturbance(self) -> bool:
         """Tell, and forget, whether a connection was lost or a request timed out."""
-        self._producer.poll(0)  # error events wait there
+        try:
+            self.poll(0)  # error events wait there
+        except KafkaFailure:  # the next call that matters tells it again
+            self._events.disturbed = True
         disturbed, self._events.disturbed = self._events.disturbed, False
         return disturbed
 
     def close(self, timeout: float) -> None:
         """Flush for at most ``timeout`` seconds and drop what is left."""
         # Not Producer.close(): it has no time-out, and blocks while a broker is down.
-        self._producer.flush(timeout)
+        with suppress(KafkaFailure):
+            self.flush(timeout)
+
+    def _serve(self, call: Callable[[float], int], timeout: float) -> int:
+        """Serve what waits for us.
+
+        A fatal error does not come to the callback for errors but is raised from here; delivery
+        reports that are served after it then fail, with it as the cause.
+        """
+        try:
+            return call(timeout)
+        except (KafkaException, SystemError) as error:
+            cause = error if isinstance(error, KafkaException) else error.__cause__
+            if not isinstance(cause, KafkaException):
+                raise
+            raise failure(cause.args[0], "serving the producer's events") from error
 
     def _open(self) -> Producer:
         hooks = self._events.hooks()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Protocol
 
 from lanternpipe.errors import (
@@ -179,6 +180,7 @@ class ExactlyOnce:
 
     def _replace(self, failure: FencedFailure) -> None:
         """Replace the producer if it was only late, and end if another has taken over."""
+        self._unsure = self._sink.take_disturbance() or self._unsure
         if self._id_is_shared and not self._unsure:
             raise FatalFailure(
                 failure.code,
@@ -191,7 +193,8 @@ class ExactlyOnce:
         self.start()
 
     def _flush(self) -> None:
-        with self._deadline:
+        # What is fatal or fenced is told again by the call that follows.
+        with self._deadline, suppress(FatalFailure, FencedFailure):
             self._sink.flush(FLUSH_SECONDS)
 
     def _until_known(self, call: Callable[[], None]) -> None:
