@@ -108,11 +108,9 @@ def test_full_queue_is_an_error_in_time(topic: Topic[UserLogin]) -> None:
 
 def test_example_service(connection: KafkaSettings) -> None:
     """The example answers 202 with the place, 400 for what is no login, and ends at SIGTERM."""
-    env = environment(kafka.bootstrap_servers) | {"PORT": "0", "PYTHONPATH": "src"}
+    env = environment(connection.bootstrap_servers) | {"PORT": "0"}
     # The example sends to the topic by its declared name.
-    admin = open_admin(
-        client_config(KafkaSettings(bootstrap_servers=kafka.bootstrap_servers)), log=silent
-    )
+    admin = open_admin(client_config(connection), log=silent)
     apply(admin, [DeclaredTopic(pipeline.input.name, 3, 1)])
     with subprocess.Popen([sys.executable, EXAMPLE], env=env, stdout=subprocess.PIPE) as service:
         assert service.stdout is not None

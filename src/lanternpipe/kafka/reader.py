@@ -34,9 +34,7 @@ class TopicReader(RecordConsumer):
         config = consumer_config(
             kafka.model_copy(update={"group_id": f"{kafka.group_id}-reader"}), instance=None
         )
-        super().__init__(
-            config, names, log=log, waiting=lambda _: None, flowing=lambda: None
-        )
+        super().__init__(config, names, log=log, waiting=lambda _: None)
         places = []
         for name in names:
             partitions = describe_partitions(self._consumer, name)

@@ -48,9 +48,11 @@ def temporary_topics(
         return stopping() or time.monotonic() > end
 
     if not wait_for_broker(admin, config, log=log, stopping=given_up):
-        raise RetriableFailure("_ALL_BROKERS_DOWN", f"no broker answers at {kafka.bootstrap_servers}")
-    apply(admin, [*declared, *keep])
+        raise RetriableFailure(
+            "_ALL_BROKERS_DOWN", f"no broker answers at {kafka.bootstrap_servers}"
+        )
     try:
+        apply(admin, [*declared, *keep])
         # A broker says that a topic is created before all of them know it.
         while not all(describe_partitions(admin, topic.name) for topic in declared):
             if given_up():
