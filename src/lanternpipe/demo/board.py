@@ -1,0 +1,85 @@
+"""The demo's picture: a state in, something that rich can draw out. Pure."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from lanternpipe.demo import text
+from lanternpipe.demo.panels import (
+    DEAD,
+    EVENT_FRAME_ROWS,
+    FLOW_ROWS,
+    INCOMING,
+    LETTER_ROWS,
+    PROCESSED,
+    QUIET,
+    event_panel,
+    flow_panel,
+    letter_panel,
+)
+from lanternpipe.demo.state import State
+
+HEADER_ROWS = 1
+FOOTER_ROWS = 2
+MOST_EVENTS = 12
+
+
+def board(state: State, width: int, height: int) -> RenderableType:
+    """Return the picture of a state; what does not fit into ``height`` rows is left out."""
+    left = height - HEADER_ROWS - FLOW_ROWS - FOOTER_ROWS - bool(state.trouble)
+    parts: list[RenderableType] = [_header(state, width), flow_panel(state, width)]
+    if left >= LETTER_ROWS:
+        parts.append(letter_panel(state, width))
+        left -= LETTER_ROWS
+    if left > EVENT_FRAME_ROWS:
+        parts.append(event_panel(state, width, min(left - EVENT_FRAME_ROWS, MOST_EVENTS)))
+    if state.trouble:
+        trouble = text.readable(state.trouble.encode(), width - 3)
+        parts.append(Text(f" ! {trouble}", f"bold {DEAD}", no_wrap=True))
+    parts += [_hint("edit", _edit(state)), _hint("next", _next())]
+    return Group(*parts)
+
+
+def export_svg(state: State, *, width: int, height: int, title: str) -> str:
+    """Return the picture as SVG, for a README."""
+    console = Console(
+        width=width, height=height, record=True, file=io.StringIO(), force_terminal=True
+    )
+    console.print(board(state, width, height))
+    return console.export_svg(title=title)
+
+
+def _header(state: State, width: int) -> Table:
+    light = ("● ", PROCESSED) if state.flowing else ("◌ ", INCOMING)
+    header = Table.grid(expand=True)
+    header.add_column(no_wrap=True)
+    header.add_column(justify="right", no_wrap=True)
+    header.add_row(
+        Text.assemble((" lanternpipe demo  ", f"bold {INCOMING}"), light, state.status),
+        Text(f"{text.minutes(state.elapsed)} ", QUIET),
+    )
+    header.width = width
+    return header
+
+
+def _edit(state: State) -> Text:
+    return Text.assemble(
+        (state.about.transform, "bold"), ", then start the demo again: it runs your code"
+    )
+
+
+def _next() -> Text:
+    return Text.assemble(
+        ("make test", "bold"), " proves it on a real Kafka; ", ("Ctrl-C", "bold"), " ends the demo"
+    )
+
+
+def _hint(label: str, hint: Text) -> Text:
+    line = Text.assemble((f" {label}  ", f"bold {INCOMING}"), hint)
+    line.no_wrap = True
+    line.overflow = "ellipsis"
+    return line
