@@ -13,7 +13,7 @@ TOP = 56
 STYLE = """
   text { font: 14px system-ui, sans-serif; fill: #1f2328 }
   .title { font-size: 16px; font-weight: 600 }
-  .value { fill: #59636e }
+  .value { fill: #59636e; text-anchor: end }
   rect { fill: #0969da }
   rect.first { fill: #818b98 }
   @media (prefers-color-scheme: dark) {
@@ -37,9 +37,9 @@ def bar_chart(title: str, bars: Sequence[Bar]) -> str:
     longest = max(bar.length for bar in bars)
     height = TOP + ROW * len(bars)
     label = "; ".join(f"{bar.name}: {bar.value}" for bar in bars)
+    frame = f'viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(f"{title}. {label}")}"'
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" '
-        f'aria-label="{escape(f"{title}. {label}")}">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" {frame}>',
         f"<style>{STYLE}</style>",
         f'<text class="title" x="8" y="28">{escape(title)}</text>',
     ]
@@ -49,8 +49,7 @@ def bar_chart(title: str, bars: Sequence[Bar]) -> str:
         kind = ' class="first"' if number == 0 else ""
         parts += [
             f'<text x="8" y="{y + 12}">{escape(bar.name)}</text>',
-            f'<text class="value" x="{WIDTH - 8}" y="{y + 12}" text-anchor="end">'
-            f"{escape(bar.value)}</text>",
+            f'<text class="value" x="{WIDTH - 8}" y="{y + 12}">{escape(bar.value)}</text>',
             f'<rect{kind} x="8" y="{y + 20}" width="{width:.1f}" height="18" rx="3"/>',
         ]
     return "\n".join([*parts, "</svg>", ""])

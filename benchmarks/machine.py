@@ -8,9 +8,12 @@ from __future__ import annotations
 import os
 import platform
 import sys
+import time
 from importlib.metadata import version
 from pathlib import Path
 
+CALM_CORES = 0.15
+CALM_WAIT_SECONDS = 60
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
@@ -42,6 +45,15 @@ def busy_seconds() -> float:
     )
     ticks = (user, nice, system, irq, softirq, steal)
     return sum(map(int, ticks)) / TICKS_PER_SECOND
+
+
+def await_calm() -> None:
+    """Wait until this machine has been almost idle for a second, but not for ever."""
+    for _ in range(CALM_WAIT_SECONDS):
+        before = busy_seconds()
+        time.sleep(1)
+        if busy_seconds() - before < CALM_CORES:
+            return
 
 
 def describe() -> dict[str, str]:

@@ -15,23 +15,26 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from statistics import median
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from benchmarks.broker import Broker, open_broker, preload
 from benchmarks.chart import Bar, bar_chart
-from benchmarks.machine import busy_seconds, cpu_seconds, describe, peak_rss_mib, require_linux
+from benchmarks.contender import ROOT, Contender, processor, running
+from benchmarks.machine import (
+    await_calm,
+    busy_seconds,
+    cpu_seconds,
+    describe,
+    peak_rss_mib,
+    require_linux,
+)
 
-ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks/results/processor.json"
 PICTURE = ROOT / "docs/images/benchmark-processor.svg"
 
@@ -68,83 +71,38 @@ class Run(msgspec.Struct):
     foreign_cores: float
 
 
-def command(contender: str, servers: str, output: str) -> tuple[list[str], dict[str, str]]:
-    """Return how to start a contender: its command and environment."""
-    group = f"bench-{output}"
+def start(contender: str, servers: str, output: str) -> AbstractContextManager[Contender]:
+    """Start a contender."""
     if contender == YARDSTICK:
-        return [sys.executable, "-m", "benchmarks.yardstick", servers, INPUT, output, group], {}
-    return [sys.executable, "-m", "lanternpipe", "process"], {
-        "PIPELINE_KAFKA__BOOTSTRAP_SERVERS": servers,
-        "PIPELINE_KAFKA__GROUP_ID": group,
-        "PIPELINE_TOPICS__INPUT": INPUT,
-        "PIPELINE_TOPICS__OUTPUT": output,
-        "PIPELINE_DELIVERY": contender,
-        "PIPELINE_INSTANCE": "",
-    }
-
-
-@contextmanager
-def running(
-    arguments: list[str], environment: dict[str, str], log: IO[bytes]
-) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a process within the block, with its output in a file."""
-    everything = {**os.environ, **environment}
-    process = subprocess.Popen(arguments, cwd=ROOT, env=everything, stdout=log, stderr=log)
-    try:
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        return running(["-m", "benchmarks.yardstick", servers, INPUT, output, f"bench-{output}"])
+    environment = processor(contender, servers, INPUT, output)
+    return running(["-m", "lanternpipe", "process"], **environment)
 
 
 def drain(contender: str, number: int, broker: Broker, records: int, kept: float) -> Run:
     """Let a contender drain the input once."""
     output = f"bench-output-{number}"
     broker.create(output)
-    arguments, environment = command(contender, broker.servers, output)
+    began = moved = time.monotonic()
     samples: list[Sample] = []
-    with tempfile.TemporaryFile() as log:
-        began = time.monotonic()
-        with running(arguments, environment, log) as process:
-
-            def look() -> Sample:
-                done = broker.written(output) / kept
-                return Sample(
-                    time.monotonic() - began,
-                    done,
-                    cpu_seconds(process.pid),
-                    cpu_seconds(broker.pid) if broker.pid else 0.0,
-                    busy_seconds() - cpu_seconds(os.getpid()),
-                )
-
-            wait_until_done(look, samples, records, process, log)
-            rss = peak_rss_mib(process.pid)
+    with start(contender, broker.servers, output) as process:
+        while not samples or samples[-1].done < records:
+            now = time.monotonic()
+            process.check(stuck=now - moved > STUCK_SECONDS)
+            sample = Sample(
+                now - began,
+                broker.written(output) / kept,
+                cpu_seconds(process.pid),
+                cpu_seconds(broker.pid) if broker.pid else 0.0,
+                busy_seconds() - cpu_seconds(os.getpid()),
+            )
+            if not samples or sample.done > samples[-1].done:
+                moved = now
+            samples.append(sample)
+            time.sleep(SAMPLE_SECONDS)
+        rss = peak_rss_mib(process.pid)
     broker.delete(output)
     return summary(contender, samples, records, rss)
-
-
-def wait_until_done(
-    look: Callable[[], Sample],
-    samples: list[Sample],
-    records: int,
-    process: subprocess.Popen[bytes],
-    log: IO[bytes],
-) -> None:
-    """Collect samples until all records are done."""
-    moved = time.monotonic()
-    while not samples or samples[-1].done < records:
-        if process.poll() is not None or time.monotonic() - moved > STUCK_SECONDS:
-            log.seek(0)
-            raise SystemExit(f"It ended or is stuck:\n{log.read()[-4_000:].decode()}")
-        sample = look()
-        if not samples or sample.done > samples[-1].done:
-            moved = time.monotonic()
-        samples.append(sample)
-        time.sleep(SAMPLE_SECONDS)
 
 
 def summary(contender: str, samples: list[Sample], records: int, rss: float) -> Run:
@@ -178,11 +136,16 @@ def summary(contender: str, samples: list[Sample], records: int, rss: float) -> 
 
 def table(rounds: list[list[Run]]) -> str:
     """Return the medians of all rounds and the ratios to the yardstick, as Markdown. Pure."""
-    lines = [
-        "| contender | records/s | CPU µs per record | ratio to the yardstick (min to max) "
-        "| broker µs | peak RSS MiB | s to full speed |",
-        "|---|---|---|---|---|---|---|",
+    columns = [
+        "contender",
+        "records/s",
+        "CPU µs/record",
+        "ratio to the yardstick (min to max)",
+        "broker CPU µs/record",
+        "peak RSS MiB",
+        "s to full speed",
     ]
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for contender in CONTENDERS:
         runs = [run for each in rounds for run in each if run.contender == contender]
         ratios = [run.cpu_us / base.cpu_us for run, base in pairs(rounds, contender)]
@@ -233,6 +196,7 @@ def measure(broker: Broker, records: int, wanted: int) -> list[list[Run]]:
         runs = []
         for contender in CONTENDERS[start:] + CONTENDERS[:start]:
             number += 1
+            await_calm()
             run = drain(contender, number, broker, records, kept)
             print(
                 f"round {turn + 1}  {contender:14} {run.records_per_second:9,.0f} records/s  "
@@ -251,9 +215,7 @@ def measure(broker: Broker, records: int, wanted: int) -> list[list[Run]]:
 
 def main() -> None:
     """Measure, print a table, and write results and picture."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--records", type=int, default=4_000_000, help="size of the backlog")
     parser.add_argument("--rounds", type=int, default=5, help="how often each contender runs")
     parser.add_argument(

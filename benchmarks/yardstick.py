@@ -16,7 +16,9 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
 from itertools import repeat
+from typing import Any
 
 import msgspec
 from confluent_kafka import Consumer, Message, Producer
@@ -69,10 +71,11 @@ def run(servers: str, source: str, target: str, group: str) -> None:
             "compression.type": "lz4",
             "partitioner": "murmur2_random",
             "linger.ms": 20,
+            "batch.size": 512 * 1024,
             "queue.buffering.max.messages": QUEUE,
         }
     )
-    decode = msgspec.json.Decoder(Login).decode
+    decode: Callable[[Any], Login] = msgspec.json.Decoder(Login).decode
     encode = msgspec.json.Encoder().encode
     current = Current()
     consumer.subscribe([source])

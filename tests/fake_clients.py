@@ -104,14 +104,15 @@ class FakeSource:
         self._told_ends.pop(partition, None)
         return True
 
-    def start_at(self, partition: TopicPartition, start: str) -> int | None:
+    def start_at(self, partition: TopicPartition, start: str | int) -> int | None:
         """Begin reading; the offset of ``earliest`` is not known before the first record."""
 
         def begin() -> int | None:
             first, end = self.available(partition)
-            self.assigned[partition] = end if start == "latest" else first
+            offset = start if isinstance(start, int) else {"earliest": first, "latest": end}[start]
+            self.assigned[partition] = offset
             self._told_ends.pop(partition, None)
-            return end if start == "latest" else None
+            return None if start == "earliest" else offset
 
         return self._broker.through("start_at", begin)
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import importlib
+import threading
 import time
 import uuid
 from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from lanternpipe.codec.json import JsonCodec
-from lanternpipe.errors import ConfigError, DeliveryError, LanternpipeError
-from lanternpipe.kafka.admin import LogEnds, open_admin
-from lanternpipe.kafka.clients import wait_for_broker
+from lanternpipe.errors import ConfigError, DeliveryError, LanternpipeError, RetriableFailure
+from lanternpipe.kafka.admin import LogEnds, wait_for_broker
 from lanternpipe.kafka.config import (
-    MAX_MESSAGE_BYTES,
+    ByteLimits,
     at_least_once_config,
     client_config,
     consumer_config,
@@ -44,11 +44,11 @@ from lanternpipe.telemetry.metrics import PartitionLag, Snapshot, open_metrics
 # Longer than any single call into the client is supposed to take (flush: 30 s, and a transaction
 # call was seen to take 36 s with a broker down).
 HUNG_SECONDS = 60.0
+LEAVE_SECONDS = 3.0
 DEAD_LETTER_SUFFIX = ".dlq"
 
 
-@dataclass(frozen=True, slots=True)
-class TopicNames:
+class TopicNames(NamedTuple):
     """The topics of one pipeline as they are called on the broker."""
 
     input: str
@@ -78,13 +78,24 @@ def load_pipeline(name: str) -> Pipeline[Any, Any]:
 
 
 def topic_names(settings: Settings, pipeline: Pipeline[Any, Any]) -> TopicNames:
-    """Return the names in force."""
+    """Return the names in force.
+
+    Raises:
+        ConfigError: Two of them are the same.
+    """
     source = settings.topics.input or pipeline.input.name
-    return TopicNames(
+    names = TopicNames(
         source,
         settings.topics.output or pipeline.output.name,
         settings.deadletter.topic or source + DEAD_LETTER_SUFFIX,
     )
+    if len(set(names)) < len(names):
+        raise ConfigError(
+            f"PIPELINE_TOPICS__INPUT={names.input}, PIPELINE_TOPICS__OUTPUT={names.output} and "
+            f"PIPELINE_DEADLETTER__TOPIC={names.dead_letters} must differ: a processor that reads "
+            "what it writes never ends"
+        )
+    return names
 
 
 def declared_topics(settings: Settings, pipeline: Pipeline[Any, Any]) -> list[DeclaredTopic]:
@@ -110,7 +121,7 @@ def declared_topics(settings: Settings, pipeline: Pipeline[Any, Any]) -> list[De
             # at once. Letters are kept until a person has decided about them.
             "message.timestamp.type": "LogAppendTime",
             "retention.ms": "-1",
-            "max.message.bytes": str(MAX_MESSAGE_BYTES),
+            "max.message.bytes": str(_dead_letter_bytes(pipeline)),
         },
     )
     return [
@@ -169,7 +180,7 @@ def build_processor(
         log=log,
         waiting=health.wait,
     )
-    committer = _committer(settings, consumer, health, log)
+    committer = _committer(settings, pipeline, consumer, health, log)
     processor = Processor(
         source=consumer,
         committer=committer,
@@ -225,6 +236,10 @@ def process(settings: Settings, pipeline: Pipeline[Any, Any], log: Log) -> None:
             app.processor.run(stop)
         except LanternpipeError as error:
             app.health.fatal(str(error))
+            # In a thread: the very client that failed may also hang.
+            leaving = threading.Thread(target=app.processor.leave, daemon=True)
+            leaving.start()
+            leaving.join(LEAVE_SECONDS)
             raise
         finally:
             app.committer.close(timeout=2.0)
@@ -362,14 +377,36 @@ def wait_for_topics(
     Raises:
         TopicError: A topic is missing.
     """
-    config = client_config(settings.kafka)
-    admin = open_admin(config, log=log)
-    if not wait_for_broker(admin, config, log=log, stopping=stopping, beat=beat):
-        return False
     declared = declared_topics(settings, pipeline)
-    for warning in verify(admin, [each for each in declared if not only or each.name in only]):
-        log("warning", "topic_differs", text=warning)
-    return True
+    wanted = [each for each in declared if not only or each.name in only]
+    while True:
+        admin = wait_for_broker(
+            client_config(settings.kafka), log=log, stopping=stopping, beat=beat
+        )
+        if admin is None:
+            return False
+        try:
+            warnings = verify(admin, wanted)
+        except RetriableFailure:
+            continue  # it has just gone away; said once by the next wait
+        for warning in warnings:
+            log("warning", "topic_differs", text=warning)
+        return True
+
+
+def _dead_letter_bytes(pipeline: Pipeline[Any, Any]) -> int:
+    """Return what a dead letter may weigh: the largest input, and as much again for headers."""
+    return 2 * pipeline.input.max_bytes
+
+
+def _limits(pipeline: Pipeline[Any, Any]) -> ByteLimits:
+    """Return the limits of producers that write to the topics of a pipeline."""
+    outputs = [topic.max_bytes for topic in (pipeline.output, *pipeline.also)]
+    return ByteLimits(
+        record=max(_dead_letter_bytes(pipeline), *outputs),
+        # Below every topic's own limit, or many small records would be refused as one batch.
+        batch=min(pipeline.input.max_bytes, *outputs) // 2,
+    )
 
 
 def _planner(settings: Settings, pipeline: Pipeline[Any, Any], names: TopicNames) -> Planner:
@@ -388,22 +425,26 @@ def _planner(settings: Settings, pipeline: Pipeline[Any, Any], names: TopicNames
         dead_letters=DeadLetters(
             names.dead_letters,
             settings.kafka.group_id,
+            max_bytes=_dead_letter_bytes(pipeline),
             full_detail=settings.deadletter.detail == "full",
         ),
     )
 
 
-def _committer(settings: Settings, source: Source, health: Health, log: Log) -> Committer:
-    kafka = settings.kafka
-    deadline = Deadline(HUNG_SECONDS)
+def _committer(
+    settings: Settings, pipeline: Pipeline[Any, Any], source: Source, health: Health, log: Log
+) -> Committer:
+    kafka, limits = settings.kafka, _limits(pipeline)
+    deadline = Deadline(max(HUNG_SECONDS, 2 * kafka.transaction_timeout + 30))
     if settings.delivery == "at-least-once":
-        sink = RecordProducer(at_least_once_config(kafka), log=log)
+        config = at_least_once_config(kafka, limits)
+        sink = RecordProducer(config, log=log, beat=health.beat)
         return AtLeastOnce(sink, source, deadline=deadline, waiting=health.wait)
     # Random unless named: nobody else can have it, and nobody can end what it left open.
     suffix = settings.instance or uuid.uuid4().hex[:12]
-    config = transactional_config(kafka, transactional_id=f"{kafka.group_id}-{suffix}")
+    config = transactional_config(kafka, limits, transactional_id=f"{kafka.group_id}-{suffix}")
     return ExactlyOnce(
-        TransactionalProducer(config, log=log),
+        TransactionalProducer(config, log=log, beat=health.beat),
         source,
         deadline=deadline,
         id_is_shared=settings.instance is not None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -86,7 +87,7 @@ def _produce(options: argparse.Namespace) -> int:
             raise ConfigError(f"--input {options.input}: {error.strerror}") from error
     asked = ProduceOptions(
         # Given lines leave as fast as they are read, unless a rate is asked for.
-        rate=options.rate if options.rate != _DEFAULT_RATE or lines is None else None,
+        rate=getattr(options, "rate", None if lines is not None else 100.0),
         count=options.count,
         seconds=options.seconds,
         poison=options.poison,
@@ -185,11 +186,12 @@ def _demo(options: argparse.Namespace) -> int:
         log=open_log(settings.log, service="lanternpipe-demo", stream=sys.stderr),
         seconds=options.seconds,
         as_json=options.json,
-        rate=options.rate,
+        rate=getattr(options, "rate", 1_000.0),
         poison=options.poison,
         filtered=options.filtered,
         seed=options.seed,
         broker=options.broker,
+        picture=options.picture,
     )
 
 
@@ -205,16 +207,15 @@ def _open(service: str, stream: Any = None) -> tuple[Any, Any, Any]:
     return settings, load_pipeline(settings.app), log
 
 
-_DEFAULT_RATE = 100.0
-
-
 def _rate(text: str) -> float | None:
-    if text == "max":
-        return None
-    rate = float(text)
-    if rate <= 0:
+    return None if text == "max" else _positive(text)
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
         raise ValueError
-    return rate
+    return count
 
 
 def _share(text: str) -> float:
@@ -226,13 +227,14 @@ def _share(text: str) -> float:
 
 def _positive(text: str) -> float:
     number = float(text)
-    if number <= 0:
+    if not 0 < number < math.inf:
         raise ValueError
     return number
 
 
 # argparse names the function in its message: "invalid share value".
-_rate.__name__, _share.__name__, _positive.__name__ = "rate", "share (0 to 1)", "positive number"
+_rate.__name__, _count.__name__ = "rate", "count"
+_share.__name__, _positive.__name__ = "share (0 to 1)", "positive number"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -257,7 +259,7 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(run=run)
         return added
 
-    def samples(added: argparse.ArgumentParser, *, rate: float, poison: float) -> None:
+    def samples(added: argparse.ArgumentParser, *, rate: str, poison: float) -> None:
         added.add_argument("--seconds", type=_positive, help="for how long; by default no end")
         added.add_argument(
             "--poison", type=_share, default=poison, help="share of broken records, 0 to 1"
@@ -267,7 +269,10 @@ def _parser() -> argparse.ArgumentParser:
         )
         added.add_argument("--seed", type=int, default=1, help="of the samples")
         added.add_argument(
-            "--rate", type=_rate, default=rate, help=f"events per second, or max (default {rate:g})"
+            "--rate",
+            type=_rate,
+            default=argparse.SUPPRESS,  # what it is by default depends on what is sent
+            help=f"events per second, or max (default {rate})",
         )
         added.add_argument("--json", action="store_true", help="end with one JSON object")
 
@@ -277,8 +282,9 @@ def _parser() -> argparse.ArgumentParser:
         "Show the whole pipeline at work, on a broker in memory.",
         "lanternpipe demo --seconds 20",
     )
-    samples(added, rate=1_000, poison=0.02)
+    samples(added, rate="1000", poison=0.02)
     added.add_argument("--broker", metavar="HOST:PORT", help="use this Kafka instead")
+    added.add_argument("--picture", metavar="FILE", type=Path, help="keep the last board as SVG")
 
     added = verb(
         "produce",
@@ -286,8 +292,8 @@ def _parser() -> argparse.ArgumentParser:
         "Send sample events, or JSON lines, to the input topic.",
         "lanternpipe produce --rate 1000 --seconds 60 --poison 0.01",
     )
-    samples(added, rate=_DEFAULT_RATE, poison=0.0)
-    added.add_argument("--count", type=int, help="how many; by default no end")
+    samples(added, rate="100; max for --input", poison=0.0)
+    added.add_argument("--count", type=_count, help="how many; by default no end")
     added.add_argument("--large", action="store_true", help="poison may be a value of 900 kB")
     added.add_argument("--input", metavar="FILE", help="send these JSON lines; - reads from stdin")
 

@@ -78,7 +78,3 @@ class FencedFailure(KafkaFailure):
 
 class FatalFailure(KafkaFailure):
     """Raised when the client cannot go on; the process must end and be started again."""
-
-
-class ShutdownTimeoutError(LanternpipeError):
-    """Raised when a clean stop took longer than the grace period."""

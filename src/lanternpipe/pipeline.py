@@ -97,6 +97,10 @@ class Topic(Generic[In]):
     config: Mapping[str, str] = field(default_factory=dict)
 
 
+class NoSettings(BaseModel):
+    """For a pipeline that needs no settings of its own."""
+
+
 Result: TypeAlias = Any
 """What a transform returns: an output event, ``Skip``, ``Output``, or a list of these."""
 
@@ -119,5 +123,5 @@ class Pipeline(Generic[In, Out]):
     output: Topic[Out]
     transform: Callable[[In, Context[Any]], Result]
     samples: Sample
-    settings: type[BaseModel] = BaseModel
+    settings: type[BaseModel] = NoSettings
     also: tuple[Topic[Any], ...] = ()

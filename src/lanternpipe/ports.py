@@ -60,11 +60,11 @@ class Source(Protocol):
     def seek(self, partition: TopicPartition, offset: int) -> bool:
         """Go on reading at ``offset``; False if the partition cannot be moved just now."""
 
-    def start_at(self, partition: TopicPartition, start: str) -> int | None:
-        """Begin reading a partition without committed offset.
+    def start_at(self, partition: TopicPartition, start: str | int) -> int | None:
+        """Begin reading a partition at which the client has no valid offset.
 
-        ``start`` is ``earliest``, ``latest`` or a time. Returns the offset, or None where it is
-        not known before the first record.
+        ``start`` is ``earliest``, ``latest``, a time or an offset. Returns the offset, or None
+        where it is not known before the first record.
         """
 
     def committed(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int | None]:

@@ -72,9 +72,10 @@ class EventProducer(Generic[Event]):
         self._key = topic.key
         self._encode = JsonCodec(topic.event).encode
         self._full_timeout = full_timeout
+        self._log = log or _silent
         self._lock = threading.Lock()
         self._client = ReportingProducer(
-            producer_config(kafka or load_settings().kafka), log=log or _silent
+            producer_config(kafka or load_settings().kafka), log=self._log
         )
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
@@ -96,7 +97,7 @@ class EventProducer(Generic[Event]):
     @property
     def waiting(self) -> int:
         """Events sent and not yet acknowledged."""
-        return len(self._client)
+        return self.sent - self.acknowledged - self.failed
 
     def send(
         self,
@@ -115,7 +116,8 @@ class EventProducer(Generic[Event]):
             on_delivery: Gets an error, or where the record was stored.
 
         Raises:
-            DeliveryError: The queue stayed full, or the client refuses the record.
+            DeliveryError: The queue stayed full, the client refuses the record, or the producer
+                is closed.
         """
         self.send_raw(
             self._encode(event),
@@ -133,6 +135,8 @@ class EventProducer(Generic[Event]):
         on_delivery: OnDelivery | None = None,
     ) -> None:
         """Send bytes as they are; as ``send`` otherwise."""
+        if self._closed.is_set():
+            raise DeliveryError(f"{self._topic}: the producer is closed")
         report = self._count if on_delivery is None else self._counting(on_delivery)
         try:
             if not self._client.send(self._topic, value, key, report, 0, headers):
@@ -183,7 +187,12 @@ class EventProducer(Generic[Event]):
     def close(self, deadline: float = 10.0) -> int:
         """Flush for up to ``deadline`` seconds and end; return how many events are undelivered."""
         self._closed.set()
-        return self._client.flush(deadline)
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(POLL_SECONDS * 2)
+        try:
+            return self._client.flush(deadline)
+        except KafkaFailure as failure:
+            raise DeliveryError(str(failure)) from failure
 
     def _send_when_room(
         self,
@@ -196,7 +205,7 @@ class EventProducer(Generic[Event]):
         while not self._client.send(self._topic, value, key, report, 0, headers):
             if self._full_timeout is not None and time.monotonic() - began > self._full_timeout:
                 raise DeliveryError(
-                    f"{self._topic}: the queue of {len(self._client)} records has been full for "
+                    f"{self._topic}: the queue of {self.waiting} records has been full for "
                     f"{self._full_timeout:g} s; is the broker reachable?"
                 )
             self._client.poll(FULL_WAIT)
@@ -211,17 +220,26 @@ class EventProducer(Generic[Event]):
     def _counting(self, on_delivery: OnDelivery) -> Callable[[Any, Any], None]:
         def report(error: Any, message: Any) -> None:
             self._count(error, message)
-            if error is not None:
-                on_delivery(DeliveryError(f"{self._topic}: {error.str()} ({error.name()})"), None)
-            else:
-                place = Delivered(message.topic(), message.partition(), message.offset())
-                on_delivery(None, place)
+            try:
+                if error is not None:
+                    text = f"{self._topic}: {error.str()} ({error.name()})"
+                    on_delivery(DeliveryError(text), None)
+                else:
+                    place = Delivered(message.topic(), message.partition(), message.offset())
+                    on_delivery(None, place)
+            except Exception as failed:  # noqa: BLE001  # it must not end the serving of others
+                self._log("error", "on_delivery_failed", error=type(failed).__qualname__)
 
         return report
 
     def _serve(self) -> None:
         while not self._closed.is_set():
-            self._client.poll(POLL_SECONDS)
+            try:
+                self._client.poll(POLL_SECONDS)
+            except KafkaFailure as failure:
+                # Fatal: every send from now on says so, too.
+                self._log("error", "producer_failed", error=str(failure))
+                return
 
 
 def _silent(level: str, event: str, **fields: Any) -> None:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import difflib
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from lanternpipe.errors import ConfigError
 
@@ -194,8 +194,8 @@ class Settings(BaseSettings):
     )
     start: str = Field(
         "earliest",
-        description="Where a partition without committed offset starts: `earliest`, `latest` or "
-        "a time such as `2026-01-31T08:00:00Z`.",
+        description="Where a partition without committed offset starts, also one that is added "
+        "later: `earliest`, `latest` or a time such as `2026-01-31T08:00:00Z`.",
     )
     batch_records: int = Field(
         250, ge=1, le=10_000, description="Most records handed to one pass over a batch."
@@ -218,7 +218,15 @@ class Settings(BaseSettings):
     @field_validator("start")
     @classmethod
     def _start(cls, given: str) -> str:
-        if given not in {"earliest", "latest"} and datetime.fromisoformat(given).tzinfo is None:
+        if given in {"earliest", "latest"}:
+            return given
+        try:
+            moment = datetime.fromisoformat(given)
+        except ValueError:
+            raise ValueError(
+                "must be earliest, latest or a time such as 2026-01-31T08:00:00Z"
+            ) from None
+        if moment.tzinfo is None:
             raise ValueError("a time needs its zone, as in 2026-01-31T08:00:00Z")
         return given
 
@@ -231,7 +239,8 @@ class Settings(BaseSettings):
             )
         if self.kafka.static_membership and self.instance is None:
             raise ValueError("KAFKA__STATIC_MEMBERSHIP needs INSTANCE, the name that stays")
-        isolation = {**self.kafka.extra, **self.kafka.consumer_extra}.get("isolation.level")
+        extra = {**self.kafka.extra, **self.kafka.consumer_extra}
+        isolation = extra.get("isolation.level", "").lower()
         if self.delivery == "exactly-once" and isolation == "read_uncommitted":
             raise ValueError(
                 "KAFKA__CONSUMER_EXTRA__ISOLATION_LEVEL=read_uncommitted cannot go with "
@@ -262,10 +271,9 @@ def load_settings() -> Settings:
     unknown = unknown_variables()
     if refused := [text for name, text in unknown.items() if "__" in name]:
         raise ConfigError("\n".join(refused))
-    settings: Settings = _load(Settings, PREFIX)
     chosen = any(name.upper() == f"{PREFIX}INSTANCE" for name in os.environ)
-    if not chosen and _in_container():
-        settings = settings.model_copy(update={"instance": socket.gethostname()})
+    defaults = {"instance": socket.gethostname()} if not chosen and _in_container() else {}
+    settings: Settings = _load(Settings, PREFIX, **defaults)
     return settings
 
 
@@ -275,6 +283,12 @@ def load_app_settings(model: type[AppSettings]) -> AppSettings:
     Raises:
         ConfigError: A value is wrong; the message names its variable.
     """
+    known = _names(model, APP_PREFIX)
+    for name in sorted(os.environ):
+        if name.upper().startswith(APP_PREFIX) and not any(
+            name.upper() == key or name.upper().startswith(f"{key}__") for key in known
+        ):
+            raise ConfigError(f"{name} is not a setting: {_hint(name.upper(), known)}")
     config = SettingsConfigDict(env_prefix=APP_PREFIX, env_nested_delimiter="__", extra="ignore")
     reader = type(
         model.__name__, (model, BaseSettings), {"model_config": config, "__module__": __name__}
@@ -286,9 +300,9 @@ def load_app_settings(model: type[AppSettings]) -> AppSettings:
 def variables(settings: BaseModel, prefix: str = PREFIX) -> Iterator[Variable]:
     """Yield every setting with its variable, its value in force and whether it was given."""
     for name, info in type(settings).model_fields.items():
-        value = getattr(settings, name)
+        value = getattr(settings, name, None)  # a model made without validation lacks some
         variable = f"{prefix}{name}".upper()
-        if isinstance(value, Section):
+        if isinstance(value, BaseModel):
             yield from variables(value, f"{variable}__")
             continue
         given = any(
@@ -296,7 +310,8 @@ def variables(settings: BaseModel, prefix: str = PREFIX) -> Iterator[Variable]:
             or (isinstance(value, dict) and key.upper().startswith(f"{variable}__"))
             for key in os.environ
         )
-        yield Variable(variable, value, info.default, info.description or "", given)
+        default = None if info.is_required() else info.get_default(call_default_factory=True)
+        yield Variable(variable, value, default, info.description or "", given)
 
 
 def unknown_variables() -> dict[str, str]:
@@ -316,15 +331,30 @@ def unknown_variables() -> dict[str, str]:
             for key, variable in known.items()
         ):
             continue
-        near = difflib.get_close_matches(upper, known, n=1)
-        hint = f"did you mean {near[0]}?" if near else "`lanternpipe config` lists all."
-        unknown[name] = f"{name} is not a setting: {hint}"
+        unknown[name] = f"{name} is not a setting: {_hint(upper, known)}"
     return unknown
 
 
-def _load(model: Any, prefix: str) -> Any:
+def _names(model: type[BaseModel], prefix: str) -> list[str]:
+    return [variable.name for variable in variables(model.model_construct(), prefix)]
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]}?" if near else "`lanternpipe config` lists all."
+
+
+def _load(model: Any, prefix: str, **defaults: str) -> Any:
     try:
-        return model()
+        return model(**defaults)
+    except SettingsError as error:
+        # A value that should be structured and is not, such as PIPELINE_KAFKA=x.
+        groups = {name.rpartition("__")[0] for name in _names(model, prefix)}
+        wrong = [name for name in os.environ if name.upper() in groups | {*_names(model, prefix)}]
+        raise ConfigError(
+            f"{' or '.join(wrong) or prefix}: {error}; a group is set by its members, with two "
+            "underscores before their names, as in PIPELINE_KAFKA__GROUP_ID"
+        ) from error
     except ValidationError as error:
         lines = []
         for problem in error.errors():

@@ -1,4 +1,4 @@
-"""The faults of a run: when which process or broker is hurt, from a seed, and what came of it."""
+"""The faults of a run: what is hurt and when, from a seed; carried out, and kept book of."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ import time
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
+from lanternpipe.records import TopicPartition
 from lanternpipe.testing.kafka_cluster import KafkaCluster
 from tests.chaos.pipeline import Deployment, Processor
 from tests.chaos.waiting import until
+from tests.chaos.watch import CommitWatch
 
-RECOVERY_SECONDS = 60.0  # session time-out, and what else a rebalance takes: up to 10 s seen
+TAKE_OVER_SECONDS = 60.0  # a session time-out of 6 s and a rebalance: up to 11 s seen
 BROKER = 1
+FENCED = 5  # exit code of a process that another one has replaced
 
 Kind = Literal["kill", "freeze", "restart broker"]
 
@@ -22,10 +25,10 @@ class Fault(NamedTuple):
     """One fault that is planned.
 
     Attributes:
-        kind: What happens: a process is killed and started again; frozen until another has taken
-            over its partitions, and let go on as a zombie; the broker is restarted in order.
-        target: Which process, by number.
-        after: Seconds after the target was seen at work.
+        kind: A process is killed and started again, or frozen until others have its partitions
+            and then let go on as a zombie, or the broker is restarted in order.
+        target: Which process, by number; for the broker, which one must be at work.
+        after: Seconds after that process was seen at work.
     """
 
     kind: Kind
@@ -33,19 +36,19 @@ class Fault(NamedTuple):
     after: float
 
 
-def schedule(seed: int, *, kills: int, freezes: tuple[int, ...], broker: int) -> list[Fault]:
-    """Plan faults of two processes; the same seed gives the same plan.
+def schedule(seed: int, *, kills: int, freezes: tuple[int, ...], restarts: int) -> list[Fault]:
+    """Plan the faults of two processes; the same seed gives the same plan.
 
     Args:
-        seed: Of the order, the targets and the times.
-        kills: How many processes are killed, both alike if the number is even.
+        seed: Of order and times.
+        kills: How many times processes are killed; the two take turns in it.
         freezes: Which processes are frozen.
-        broker: How many times the broker is restarted.
+        restarts: How many times the broker is restarted.
     """
     rng = random.Random(seed)
-    plan: list[tuple[Kind, int]] = [("kill", number % 2) for number in range(kills)]
-    plan += [("freeze", target) for target in freezes]
-    plan += [("restart broker", rng.randrange(2)) for _ in range(broker)]
+    plan: list[tuple[Kind, int]] = [("freeze", target) for target in freezes]
+    plan += [("kill", number % 2) for number in range(kills)]
+    plan += [("restart broker", number % 2) for number in range(restarts)]
     rng.shuffle(plan)
     return [Fault(kind, target, round(rng.uniform(0.0, 1.5), 3)) for kind, target in plan]
 
@@ -56,34 +59,112 @@ class Chaos:
     Args:
         cluster: Whose broker is restarted.
         deployment: Whose group is watched.
-        processors: The targets. One with an instance is replaced while it is frozen, as a
-            supervisor does that takes it for dead.
+        processors: The targets. One that has an instance is replaced while it is frozen, as by a
+            supervisor that takes it for dead; of the two, one must give way.
+        watch: Knows how long the group stood still.
     """
 
     def __init__(
-        self, cluster: KafkaCluster, deployment: Deployment, processors: list[Processor]
+        self,
+        cluster: KafkaCluster,
+        deployment: Deployment,
+        processors: list[Processor],
+        watch: CommitWatch,
     ) -> None:
+        self.processors = processors
         self._cluster = cluster
         self._deployment = deployment
-        self.processors = processors
-        self.zombies: list[Processor] = []
+        self._watch = watch
         self._began = time.monotonic()
-        self._book: list[str] = []
+        self._book: list[tuple[float, str]] = []
 
     def run(self, fault: Fault) -> None:
-        """Wait until the target is at work, then hurt it and help it up again."""
+        """Wait until the target is at work, then hurt it, and help it up again."""
         target = self.processors[fault.target]
-        self._await_work(target)
-        time.sleep(fault.after)
-        self._note(f"{fault.kind} {target.name if fault.kind != 'restart broker' else BROKER}")
-        before = self._deployment.committed()
-        hurt = time.monotonic()
-        {"kill": self._kill, "freeze": self._freeze, "restart broker": self._restart}[fault.kind](
-            target
-        )
-        until(lambda: self._moved(before), RECOVERY_SECONDS, "commits after a fault")
-        self._note(f"  first commit {time.monotonic() - hurt:.1f} s after it")
+        at_work = False
+        while not at_work:
+            self._await_work(target)
+            time.sleep(fault.after)  # a moment from the seed: nothing is waited for
+            at_work = bool(target.partitions())  # or else a rebalance came in between
+        if fault.kind == "restart broker":
+            self._cluster.stop(BROKER)
+            self._note("broker stopped")
+            self._cluster.start(BROKER)
+            self._note("broker started")
+        elif fault.kind == "kill":
+            self._note(f"{target.name} killed")
+            target.kill()
+            target.start()
+        else:
+            self._freeze(fault.target)
 
     def book(self) -> str:
-        """Return what was done and when, in seconds since the beginning."""
-        return "\n".join(self._book)
+        """Return what was done and when, and how long the group stood still thereafter."""
+        lines = []
+        for at, text in self._book:
+            line = f"{at - self._began:6.1f} s  {text}"
+            if text.endswith(("killed", "frozen", "stopped")):
+                stall = self._watch.stall(at)
+                line += " (committed again after {:.1f} s, on all partitions {:.1f} s)".format(
+                    *stall or (float("nan"), float("nan"))
+                )
+            lines.append(line)
+        return "\n".join(lines)
+
+    def _freeze(self, number: int) -> None:
+        target = self.processors[number]
+        lost = target.partitions()
+        self._note(f"{target.name} frozen")
+        target.send(signal.SIGSTOP)
+        replacement = target.replacement()
+        if replacement is not None:
+            self.processors[number] = replacement.start()
+        heirs = [each for each in self.processors if each is not target]
+        everything = set(self._deployment.partitions)
+        self._until(
+            lambda: set().union(*(each.partitions() for each in heirs)) == everything,
+            f"take-over of the partitions of {target.name}",
+        )
+        self._await_progress(lost)
+        self._note(f"{target.name} wakes up as a zombie")
+        target.send(signal.SIGCONT)
+        if replacement is not None:
+            until(
+                lambda: not (target.running and replacement.running),
+                TAKE_OVER_SECONDS,
+                f"the end of {target.name} or its replacement",
+            )
+            if target.running:
+                self.processors[number] = target
+            loser = replacement if target.running else target
+            assert loser.wait() == FENCED, f"{loser.name}\n{loser.tail()}"
+            self._note(f"{loser.name} has given way")
+
+    def _await_work(self, target: Processor) -> None:
+        """Wait until a process commits: to hurt one that does nothing would prove nothing."""
+        self._until(lambda: bool(target.partitions()), f"partitions for {target.name}")
+        self._await_progress(target.partitions())
+
+    def _await_progress(self, partitions: set[TopicPartition]) -> None:
+        before: dict[TopicPartition, int] = {}
+
+        def moved() -> bool:
+            now = self._deployment.committed()
+            if not before:
+                before.update(now)
+            return any(now[at] > before[at] for at in partitions)
+
+        self._until(moved, f"a commit on one of {[*map(str, sorted(partitions))]}")
+
+    def _until(self, condition: Callable[[], bool], what: str) -> None:
+        """Wait for a condition while all processes run: none may end by itself."""
+
+        def holds() -> bool:
+            for each in self.processors:
+                assert each.running, f"{each.name} has ended, waiting for {what}\n{each.tail()}"
+            return condition()
+
+        until(holds, TAKE_OVER_SECONDS, what)
+
+    def _note(self, text: str) -> None:
+        self._book.append((time.monotonic(), text))

@@ -8,18 +8,23 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from lanternpipe.kafka.admin import LogEnds, group_offsets, open_admin
+from confluent_kafka import Consumer, KafkaException
+from confluent_kafka import TopicPartition as ClientPartition
+
+from lanternpipe.kafka.admin import LogEnds, open_admin
+from lanternpipe.kafka.config import Config
+from lanternpipe.kafka.errors import mapped
 from lanternpipe.kafka.topics import topic_config
 from lanternpipe.records import TopicPartition
 from lanternpipe.testing.kafka_cluster import KafkaCluster
 from tests.chaos.waiting import until
 
 START_SECONDS = 60.0  # until a process has partitions: 1 to 8 seen
+ASK_SECONDS = 5.0
 EXIT_SECONDS = 30.0  # three times the grace period of a clean stop
 
 
@@ -28,7 +33,7 @@ def silent(level: str, event: str, **fields: Any) -> None:
 
 
 class Deployment:
-    """What all processes of one group share.
+    """What all processes of one group share. No process outlives its ``with`` block.
 
     Args:
         servers: The brokers' addresses.
@@ -64,13 +69,39 @@ class Deployment:
             "LOG__FORMAT": "json",
             **(settings or {}),
         }
-        config = {"bootstrap.servers": servers}
+        self.processors: list[Processor] = []
+        config: Config = {"bootstrap.servers": servers}
         self.admin = open_admin(config, log=silent)
         self._ends = LogEnds(config, log=silent)
+        # Never joins. An admin client would crash while the coordinator moves (librdkafka#5040).
+        reading = {"group.id": name, "isolation.level": "read_uncommitted", "log_level": 0}
+        self._reader = Consumer({**config, **reading})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all processes at once."""
+        for each in self.processors:
+            each.kill()
 
     @classmethod
     def on(
-        cls, cluster: KafkaCluster, name: str, folder: Path, *, partitions: int = 6, **settings: str
+        cls,
+        cluster: KafkaCluster,
+        name: str,
+        folder: Path,
+        settings: Mapping[str, str] | None = None,
+        *,
+        partitions: int = 6,
     ) -> Deployment:
         """Deploy on a running cluster: the topics exist when this returns."""
         deployment = cls(
@@ -107,8 +138,13 @@ class Deployment:
 
     def committed(self) -> dict[TopicPartition, int]:
         """Return how far the group has committed; 0 where it has not."""
-        found = group_offsets(self.admin, self.group, self.partitions)
-        return {at: offset or 0 for at, offset in found.items()}
+        asked = [ClientPartition(*at) for at in self.partitions]
+        with mapped("reading committed offsets"):
+            answers = self._reader.committed(asked, timeout=ASK_SECONDS)
+            for answer in answers:
+                if answer.error is not None:
+                    raise KafkaException(answer.error)
+        return {TopicPartition(each.topic, each.partition): max(0, each.offset) for each in answers}
 
     def ends(self) -> dict[TopicPartition, int]:
         """Return where the partitions of the input end for a read_committed reader."""
@@ -133,18 +169,7 @@ class Processor:
         self._deployment, self._settings = deployment, settings
         self._process: subprocess.Popen[bytes] | None = None
         self._log_start = 0
-        self.starts = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.kill()
+        deployment.processors.append(self)
 
     @property
     def running(self) -> bool:
@@ -154,7 +179,6 @@ class Processor:
     def start(self) -> Self:
         """Start the process; nothing is waited for."""
         assert not self.running, f"{self.name} runs already"
-        self.starts += 1
         with self.log.open("ab") as log:
             self._log_start = log.tell()
             self._process = subprocess.Popen(
@@ -166,6 +190,12 @@ class Processor:
                 process_group=self._deployment.process_group,
             )
         return self
+
+    def replacement(self) -> Processor | None:
+        """Return another process of the same instance; None for a process without."""
+        if not self._settings.get("INSTANCE"):
+            return None
+        return Processor(self._deployment, f"{self.name}-new", **self._settings)
 
     def start_and_join(self) -> Self:
         """Start the process and wait until it has partitions."""
@@ -230,8 +260,10 @@ class Processor:
         """Return what the process has been given and not had taken away, as it says itself."""
         held: set[str] = set()
         for line in self.events("partitions_assigned", "partitions_revoked", "partitions_lost"):
-            change = held.update if line["event"] == "partitions_assigned" else held.difference_update
-            change(line["partitions"])
+            if line["event"] == "partitions_assigned":
+                held.update(line["partitions"])
+            else:
+                held.difference_update(line["partitions"])
         places = (place.rsplit("/", 1) for place in held)
         return {TopicPartition(topic, int(number)) for topic, number in places}
 
@@ -239,13 +271,3 @@ class Processor:
         for line in self.text().splitlines():
             if line.startswith("{") and line.endswith("}"):  # the rest: errors, a torn last line
                 yield json.loads(line)
-
-
-@contextmanager
-def processors(*given: Processor) -> Iterator[None]:
-    """Leave no process behind."""
-    try:
-        yield
-    finally:
-        for each in given:
-            each.kill()

@@ -37,7 +37,7 @@ def read(deployment: Deployment, topic: str, *, committed: bool = True) -> list[
     )
     places = [TopicPartition(topic, at.partition, OFFSET_BEGINNING) for at in deployment.partitions]
     found: list[Message] = []
-    ended = set()
+    ended: set[int | None] = set()
     deadline = time.monotonic() + READ_SECONDS
     try:
         reader.assign(places)
@@ -54,13 +54,19 @@ def read(deployment: Deployment, topic: str, *, committed: bool = True) -> list[
     return found
 
 
+def seen(deployment: Deployment, placed: Mapping[str, Record]) -> list[Seen]:
+    """Return all results of a pipeline: outputs and dead letters."""
+    letters = read(deployment, deployment.dead_letters)
+    return [*outputs(read(deployment, deployment.output)), *dead_letters(letters, placed)]
+
+
 def outputs(messages: Iterable[Message]) -> list[Seen]:
     """Tell which events the records of the output topic stand for."""
     decode = msgspec.json.Decoder(ProcessedUserLogin).decode
     return [
         Seen(
             decode(message.value() or b"").device_id,
-            (message.key() or b"").decode(),
+            _text(message.key()),
             "processed",
             message.partition() or 0,
             message.offset() or 0,
@@ -74,14 +80,18 @@ def dead_letters(messages: Iterable[Message], placed: Mapping[str, Record]) -> l
 
     A letter that differs from its record, or has none, gets an id that nobody has sent.
     """
-    seen = []
+    found = []
     for message in messages:
-        place = (dict(message.headers() or []).get(EVENT_ID) or b"").decode()
+        place = _text(dict(message.headers() or []).get(EVENT_ID))
         record = placed.get(place)
-        key = (message.key() or b"").decode()
+        key = _text(message.key())
         untouched = record and (record.key, record.value) == (key, message.value())
         id_ = record.id if record and untouched else f"no such record at {place}"
-        seen.append(
+        found.append(
             Seen(id_, key, "dead_lettered", message.partition() or 0, message.offset() or 0)
         )
-    return seen
+    return found
+
+
+def _text(given: str | bytes | None) -> str:
+    return given.decode() if isinstance(given, bytes) else given or ""

@@ -13,9 +13,9 @@ from lanternpipe.errors import Reject
 Event = TypeVar("Event")
 
 # What msgspec says, less everything that could be a value of the record.
-_EXPECTED = re.compile(r"Expected (`[^`]+`(?: of length [<>=]+ \d+| [<>=]+ -?\d+)?)")
+_EXPECTED = re.compile(r"^Expected (`[^`]+`(?: of length [<>=]+ \d+| [<>=]+ -?\d+)?)")
 _PATH = re.compile(r" - at `\$\.?([^`]*)`$")
-_MISSING = re.compile(r"missing required field `([^`]+)`")
+_MISSING = re.compile(r"^Object missing required field `([^`]+)`")
 
 
 class JsonCodec(Generic[Event]):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -16,17 +16,15 @@ from confluent_kafka import (
 from confluent_kafka import TopicPartition as ClientPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from lanternpipe.kafka.clients import Events
+from lanternpipe.errors import FatalFailure, RetriableFailure
+from lanternpipe.kafka.clients import Events, opened
 from lanternpipe.kafka.config import Config
-from lanternpipe.kafka.errors import failure
+from lanternpipe.kafka.errors import UNREACHABLE, failure
 from lanternpipe.ports import Log
 from lanternpipe.records import TopicPartition
 
 T = TypeVar("T")
 REQUEST_SECONDS = 5.0
-
-# Keys that an admin client does not know; the client warns of each.
-_CONSUMER_KEYS = ("bootstrap.servers", "client.id", "security.", "sasl.", "ssl.", "socket.")
 
 
 class LogEnds:
@@ -71,6 +69,7 @@ class LogEnds:
             return {}
         if self._admin is None:
             self._admin = open_admin(self._config, log=self._log)
+        self._admin.poll(0)  # serves log lines and errors, which would pile up
         answers = self._admin.list_offsets(
             asked,
             isolation_level=IsolationLevel.READ_COMMITTED,
@@ -83,9 +82,63 @@ class LogEnds:
 
 
 def open_admin(config: Config, *, log: Log) -> AdminClient:
-    """Open an admin client with the connection settings of ``config``."""
-    shared = {key: value for key, value in config.items() if key.startswith(_CONSUMER_KEYS)}
-    return AdminClient({**shared, **Events("admin", log).hooks()})
+    """Open an admin client.
+
+    Raises:
+        ConfigError: The client refuses the configuration.
+    """
+    return opened(AdminClient, {**config, **Events("admin", log).hooks()})
+
+
+def wait_for_broker(
+    config: Config,
+    *,
+    log: Log,
+    stopping: Callable[[], bool],
+    beat: Callable[[], None] = lambda: None,
+) -> AdminClient | None:
+    """Wait until a broker answers, saying once that none does.
+
+    Returns an admin client, or None if asked to stop before.
+
+    Args:
+        config: Connection settings.
+        log: Writes log lines.
+        stopping: Whether to give up.
+        beat: Called at every attempt.
+
+    Raises:
+        FatalFailure: The broker answers and refuses us.
+    """
+    events = Events("admin", log)
+    admin = opened(AdminClient, {**config, **events.hooks()})
+    brokers = config["bootstrap.servers"]
+    said = False
+    while not stopping():
+        beat()
+        try:
+            admin.list_topics(timeout=1.0)
+        except KafkaException as error:
+            cause = error.args[0]
+            admin.poll(0)  # the reason behind a "transport failure" comes as an event
+            if cause.code() not in UNREACHABLE:
+                text = f"{brokers}: {failure(cause, 'connecting')}"
+                raise FatalFailure(cause.name(), text) from error
+            if not said:
+                said = True
+                log(
+                    "warning",
+                    "broker_unreachable",
+                    brokers=brokers,
+                    code=cause.name(),
+                    reason=events.last.str() if events.last else None,
+                    hint="trying on; is PIPELINE_KAFKA__BOOTSTRAP_SERVERS right?",
+                )
+        else:
+            if said:
+                log("info", "broker_reachable", brokers=brokers)
+            return admin
+    return None
 
 
 def group_offsets(
@@ -115,6 +168,8 @@ def answer(future: Future[T], what: str) -> T:
         return future.result(timeout=REQUEST_SECONDS * 2)
     except KafkaException as error:
         raise failure(error.args[0], what) from error
+    except TimeoutError as error:
+        raise RetriableFailure("_TIMED_OUT", f"{what}: no answer", indefinite=True) from error
 
 
 def describe_partitions(client: Any, topic: str) -> list[TopicPartition]:

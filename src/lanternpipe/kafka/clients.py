@@ -1,17 +1,18 @@
-"""What all clients have in common: log lines, error events, waiting for a broker."""
+"""What all clients have in common: how they are opened, their log lines and error events."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
 
-from lanternpipe.errors import FatalFailure
-from lanternpipe.kafka.config import Config
-from lanternpipe.kafka.errors import INDEFINITE, UNREACHABLE, failure
+from lanternpipe.errors import ConfigError
+from lanternpipe.kafka.errors import INDEFINITE
 from lanternpipe.ports import Log
+
+Client = TypeVar("Client")
 
 
 class Events:
@@ -19,12 +20,22 @@ class Events:
 
     Attributes:
         disturbed: Whether a connection was lost or a request timed out since last reset.
+        last: The last error, which often says more than the call that failed.
+
+    Args:
+        name: Of the client, in log lines.
+        log: Writes log lines.
+        unreachable: Called with a code when no broker can be reached.
     """
 
-    def __init__(self, name: str, log: Log) -> None:
+    def __init__(
+        self, name: str, log: Log, unreachable: Callable[[str], None] = lambda _: None
+    ) -> None:
         self.disturbed = False
+        self.last: KafkaError | None = None
         self._name = name
         self._log = log
+        self._unreachable = unreachable
 
     def hooks(self) -> dict[str, Any]:
         """Return the configuration entries that make a client report here."""
@@ -34,8 +45,11 @@ class Events:
         return {"error_cb": self._on_error, "logger": logger}
 
     def _on_error(self, error: KafkaError) -> None:
+        self.last = error
         if error.code() in INDEFINITE:
             self.disturbed = True
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:
+            self._unreachable(error.name())
         # Calls report what matters to them; here it is only of use to someone who digs.
         self._log("debug", "kafka_client_error", client=self._name, code=error.name())
 
@@ -52,42 +66,17 @@ class _Forward(logging.Handler):
         self._log("debug", "kafka_client_log", client=self._name, text=record.getMessage())
 
 
-def wait_for_broker(
-    client: Any,
-    config: Config,
-    *,
-    log: Log,
-    stopping: Callable[[], bool],
-    beat: Callable[[], None] = lambda: None,
-) -> bool:
-    """Wait until a broker answers, saying once that none does; False if asked to stop before.
+def opened(kind: Callable[[dict[str, Any]], Client], config: dict[str, Any]) -> Client:
+    """Open a client.
 
     Raises:
-        FatalFailure: The broker answers and refuses us.
+        ConfigError: The client does not know a setting, or refuses its value.
     """
-    addresses = config["bootstrap.servers"]
-    said = False
-    while not stopping():
-        beat()
-        try:
-            client.list_topics(timeout=1.0)
-        except KafkaException as error:
-            cause = error.args[0]
-            if cause.code() not in UNREACHABLE:
-                raise FatalFailure(
-                    cause.name(), f"{addresses}: {failure(cause, 'connecting')}"
-                ) from error
-            if not said:
-                said = True
-                log(
-                    "warning",
-                    "broker_unreachable",
-                    brokers=addresses,
-                    code=cause.name(),
-                    hint="trying on; set PIPELINE_KAFKA__BOOTSTRAP_SERVERS if this is not the one",
-                )
-        else:
-            if said:
-                log("info", "broker_reachable", brokers=addresses)
-            return True
-    return False
+    try:
+        return kind(config)
+    except (KafkaException, TypeError, ValueError) as error:
+        told = error.args[0]
+        text = told.str() if isinstance(told, KafkaError) else str(told)
+        raise ConfigError(
+            f"PIPELINE_KAFKA__…EXTRA__…: {text}; librdkafka's CONFIGURATION.md has the right form"
+        ) from error

@@ -6,15 +6,27 @@ but for the keys that ``settings.OWNED_CLIENT_KEYS`` protects.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from lanternpipe.settings import KafkaSettings
 
 Config: TypeAlias = dict[str, str | int | float | bool]
 
-# What a dead letter may weigh: a record of Kafka's default limit (1 MiB) plus our headers.
-MAX_MESSAGE_BYTES = 2 * 1024 * 1024
+
+class ByteLimits(NamedTuple):
+    """What a producer may send at once.
+
+    Attributes:
+        record: The largest single record, in bytes.
+        batch: The largest batch of records, in bytes.
+    """
+
+    record: int = 2 * 1024 * 1024
+    batch: int = 512 * 1024
+
+
+DEFAULT_LIMITS = ByteLimits()
+
 # Records and kilobytes that wait in a producer before `send` waits, too.
 QUEUE_RECORDS = 100_000
 QUEUE_KILOBYTES = 64 * 1024
@@ -67,11 +79,19 @@ def consumer_config(kafka: KafkaSettings, *, instance: str | None) -> Config:
         config["heartbeat.interval.ms"] = min(3_000, _ms(kafka.session_timeout / 3))
     if kafka.static_membership and instance is not None:
         config["group.instance.id"] = instance
-    return {**config, **kafka.consumer_extra}
+    return {**config, **kafka.extra, **kafka.consumer_extra}
 
 
-def producer_config(kafka: KafkaSettings) -> Config:
-    """Return what all producers share: nothing lost, nothing twice, order kept."""
+def producer_config(
+    kafka: KafkaSettings, limits: ByteLimits = DEFAULT_LIMITS, **own: str | float
+) -> Config:
+    """Return what all producers share: nothing lost, nothing twice, order kept.
+
+    Args:
+        kafka: The connection.
+        limits: How much to send at once.
+        own: What this kind of producer needs besides, with ``_`` for ``.``.
+    """
     return {
         **client_config(kafka),
         "acks": "all",
@@ -81,9 +101,8 @@ def producer_config(kafka: KafkaSettings) -> Config:
         "partitioner": "murmur2_random",
         # Long enough to fill batches while behind, short enough not to be seen in latency.
         "linger.ms": 5,
-        "message.max.bytes": MAX_MESSAGE_BYTES,
-        # Below the topics' own limit, or many small records would be refused as one batch.
-        "batch.size": 512 * 1024,
+        "message.max.bytes": limits.record,
+        "batch.size": limits.batch,
         "queue.buffering.max.messages": QUEUE_RECORDS,
         # 1 GB by default: a slow broker would become our memory.
         "queue.buffering.max.kbytes": QUEUE_KILOBYTES,
@@ -91,42 +110,34 @@ def producer_config(kafka: KafkaSettings) -> Config:
         "delivery.report.only.error": True,
         # An unknown topic is an error of configuration; do not wait half a minute for it.
         "topic.metadata.propagation.max.ms": 5_000,
+        **{name.replace("_", "."): value for name, value in own.items()},
+        **kafka.extra,
         **kafka.producer_extra,
     }
 
 
-def transactional_config(kafka: KafkaSettings, *, transactional_id: str) -> Config:
+def transactional_config(
+    kafka: KafkaSettings, limits: ByteLimits = DEFAULT_LIMITS, *, transactional_id: str
+) -> Config:
     """Return the configuration of the processor's producer under exactly-once."""
-    return {
-        **producer_config(kafka),
-        "transactional.id": transactional_id,
-        "transaction.timeout.ms": _ms(kafka.transaction_timeout),
+    return producer_config(
+        kafka,
+        limits,
+        transactional_id=transactional_id,
+        transaction_timeout_ms=_ms(kafka.transaction_timeout),
         # Cures calls that hang after an orderly stop of the coordinator (librdkafka#5456): the
         # idle connection that closes wakes the stuck request.
-        "connections.max.idle.ms": 10_000,
+        connections_max_idle_ms=10_000,
         # When no broker answers, the default throws all known brokers away, and with them the
         # one that the same request waits for: then it hangs for ever (librdkafka#5511).
-        "metadata.recovery.strategy": "none",
-    }
+        metadata_recovery_strategy="none",
+    )
 
 
-def at_least_once_config(kafka: KafkaSettings) -> Config:
+def at_least_once_config(kafka: KafkaSettings, limits: ByteLimits = DEFAULT_LIMITS) -> Config:
     """Return the configuration of the processor's producer under at-least-once."""
-    return {
-        **producer_config(kafka),
-        # For ever: a broker that is away is waited for, records are not given up.
-        "message.timeout.ms": 0,
-    }
-
-
-def admin_config(kafka: KafkaSettings) -> Config:
-    """Return the configuration of admin clients."""
-    return client_config(kafka)
-
-
-def addresses(config: Mapping[str, object]) -> str:
-    """Return the brokers' addresses as they were given."""
-    return str(config.get("bootstrap.servers", ""))
+    # For ever: a broker that is away is waited for, records are not given up.
+    return producer_config(kafka, limits, message_timeout_ms=0)
 
 
 def _ms(seconds: float) -> int:

@@ -18,9 +18,9 @@ from confluent_kafka import TopicPartition as ClientPartition
 
 from lanternpipe.errors import FatalFailure, RetriableFailure
 from lanternpipe.kafka.admin import LogEnds
-from lanternpipe.kafka.clients import Events
+from lanternpipe.kafka.clients import Events, opened
 from lanternpipe.kafka.config import Config
-from lanternpipe.kafka.errors import CONSUMER_FATAL, UNREACHABLE, failure, mapped
+from lanternpipe.kafka.errors import CONSUMER_FATAL, failure, mapped
 from lanternpipe.ports import AssignmentListener, Log
 from lanternpipe.records import Fetched, Records, TopicPartition
 
@@ -52,9 +52,11 @@ class RecordConsumer:
     ) -> None:
         self._topics = topics
         self._log = log
-        self._waiting = waiting
         self._full = False
-        self._consumer = Consumer({**config, **Events("consumer", log).hooks()})
+        self._gone: set[TopicPartition] = set()
+        # Told of by an event alone: with error_cb set, consume() keeps quiet about it.
+        events = Events("consumer", log, unreachable=waiting)
+        self._consumer = opened(Consumer, {**config, **events.hooks()})
         self._ends = LogEnds(config, log=log)
 
     def subscribe(self, listener: AssignmentListener) -> None:
@@ -63,11 +65,18 @@ class RecordConsumer:
         def told(callback: Callable[[Iterable[TopicPartition]], None]) -> Callable[..., None]:
             return lambda _, partitions: callback([_ours(each) for each in partitions])
 
+        def gone(callback: Callable[[Iterable[TopicPartition]], None]) -> Callable[..., None]:
+            def tell(_: Consumer, partitions: list[ClientPartition]) -> None:
+                self._gone.update(map(_ours, partitions))
+                callback([_ours(each) for each in partitions])
+
+            return tell
+
         self._consumer.subscribe(
             self._topics,
             on_assign=told(listener.on_assigned),
-            on_revoke=told(listener.on_revoked),
-            on_lost=told(listener.on_lost),
+            on_revoke=gone(listener.on_revoked),
+            on_lost=gone(listener.on_lost),
         )
 
     def fetch(self, max_records: int, timeout: float) -> Fetched:
@@ -78,7 +87,11 @@ class RecordConsumer:
         else:
             messages = consume(1, timeout)
             if messages and max_records > 1:
-                messages += consume(max_records - 1, GATHER_SECONDS)
+                self._gone.clear()
+                more = consume(max_records - 1, GATHER_SECONDS)
+                if self._gone and _place(messages[0]) in self._gone:
+                    messages = []  # its partition went, and may have come back, in between
+                messages += more
         self._full = len(messages) == max_records
         if not messages:
             return Fetched()
@@ -98,10 +111,12 @@ class RecordConsumer:
             raise failure(error.args[0], f"seeking {partition}") from error
         return True
 
-    def start_at(self, partition: TopicPartition, start: str) -> int | None:
-        """Begin reading a partition that has no committed offset."""
+    def start_at(self, partition: TopicPartition, start: str | int) -> int | None:
+        """Begin reading a partition at which the client has no valid offset."""
         offset: int | None = None
-        if start == "latest":
+        if isinstance(start, int):
+            offset = start
+        elif start == "latest":
             offset = self._ends.last_stable([partition])[partition]
         elif start != "earliest":
             moment = datetime.fromisoformat(start)
@@ -191,8 +206,6 @@ class RecordConsumer:
                 lost.append(_place(message))
             elif code in CONSUMER_FATAL or error.fatal():
                 raise FatalFailure(error.name(), f"the consumer cannot go on: {error.str()}")
-            elif code in UNREACHABLE:
-                self._waiting(error.name())
             else:
                 self._log("warning", "consumer_error", code=error.name(), text=error.str())
         return records

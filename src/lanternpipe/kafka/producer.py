@@ -10,8 +10,8 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka import TopicPartition as ClientPartition
 
-from lanternpipe.errors import AbortableFailure, KafkaFailure
-from lanternpipe.kafka.clients import Events
+from lanternpipe.errors import AbortableFailure, FencedFailure, KafkaFailure
+from lanternpipe.kafka.clients import Events, opened
 from lanternpipe.kafka.config import QUEUE_RECORDS, Config
 from lanternpipe.kafka.errors import RECORD_AT_FAULT, failure, mapped
 from lanternpipe.ports import Log, Refusal
@@ -24,32 +24,49 @@ FULL_WAIT = 0.01  # seconds between looks at a queue that is full
 PURGED = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
 
 
+def served(call: Callable[[float], int], timeout: float) -> int:
+    """Let a producer serve its events.
+
+    A fatal error does not come to the callback for errors but is raised from here; delivery
+    reports that are served after it then fail, with it as the cause.
+
+    Raises:
+        KafkaFailure: The fatal error.
+    """
+    try:
+        return call(timeout)
+    except (KafkaException, SystemError) as error:
+        cause = error if isinstance(error, KafkaException) else error.__cause__
+        if not isinstance(cause, KafkaException):
+            raise
+        raise failure(cause.args[0], "serving the producer's events") from error
+
+
 class RecordProducer:
     """Writes batches of records and remembers what could not be delivered.
 
     Args:
         config: As made by one of the functions in ``kafka.config``.
         log: Writes log lines.
+        beat: Called while waiting for room in the queue.
     """
 
-    def __init__(self, config: Config, *, log: Log) -> None:
+    def __init__(
+        self, config: Config, *, log: Log, beat: Callable[[], None] = lambda: None
+    ) -> None:
         self._config = config
+        self._beat = beat
         self._limit = int(config.get("queue.buffering.max.messages", QUEUE_RECORDS))
         self._events = Events("producer", log)
         self._refusal: Refusal | None = None
-        self.failed = 0
         self._producer = self._open()
-
-    def __len__(self) -> int:
-        """Return how many records wait for their acknowledgement."""
-        return len(self._producer)
 
     def send(self, batch: Outgoing) -> None:
         """Enqueue a batch, waiting while the queue is full."""
         producer = self._producer
         self.poll(0)  # serves delivery reports, or finished records would pile up
         while len(producer) and len(producer) + len(batch) > self._limit:
-            producer.poll(FULL_WAIT)
+            self._wait_for_room()
         sent = 0
         while sent < len(batch):
             rest = slice(sent, None)
@@ -73,18 +90,18 @@ class RecordProducer:
                     )
                 )
             except BufferError:  # full by bytes
-                producer.poll(FULL_WAIT)
+                self._wait_for_room()
             except KafkaException as error:
                 raise self._refused(error.args[0], batch.topic) from error
             sent += len(done)
 
     def flush(self, timeout: float) -> int:
         """Wait for acknowledgements; return how many records are still without one."""
-        return self._serve(self._producer.flush, timeout)
+        return served(self._producer.flush, timeout)
 
     def poll(self, timeout: float) -> None:
         """Serve delivery reports, waiting up to ``timeout`` seconds for one."""
-        self._serve(self._producer.poll, timeout)
+        served(self._producer.poll, timeout)
 
     def take_refusal(self) -> Refusal | None:
         """Return, and forget, the first record that could not be delivered since last asked."""
@@ -95,6 +112,8 @@ class RecordProducer:
         """Tell, and forget, whether a connection was lost or a request timed out."""
         try:
             self.poll(0)  # error events wait there
+        except FencedFailure:
+            pass  # is no doubt about the transaction; the next call tells it again
         except KafkaFailure:  # the next call that matters tells it again
             self._events.disturbed = True
         disturbed, self._events.disturbed = self._events.disturbed, False
@@ -106,28 +125,17 @@ class RecordProducer:
         with suppress(KafkaFailure):
             self.flush(timeout)
 
-    def _serve(self, call: Callable[[float], int], timeout: float) -> int:
-        """Serve what waits for us.
-
-        A fatal error does not come to the callback for errors but is raised from here; delivery
-        reports that are served after it then fail, with it as the cause.
-        """
-        try:
-            return call(timeout)
-        except (KafkaException, SystemError) as error:
-            cause = error if isinstance(error, KafkaException) else error.__cause__
-            if not isinstance(cause, KafkaException):
-                raise
-            raise failure(cause.args[0], "serving the producer's events") from error
+    def _wait_for_room(self) -> None:
+        self._beat()
+        self.poll(FULL_WAIT)
 
     def _open(self) -> Producer:
-        hooks = self._events.hooks()
-        return Producer({**self._config, **hooks, "on_delivery": self._on_undelivered})
+        hooks = {**self._events.hooks(), "on_delivery": self._on_undelivered}
+        return opened(Producer, {**self._config, **hooks})
 
     def _on_undelivered(self, error: KafkaError | None, _: Message) -> None:
         if error is None or error.code() in PURGED:
             return
-        self.failed += 1
         if self._refusal is None:
             self._refusal = Refusal(error.name(), error.code() in RECORD_AT_FAULT)
 
@@ -192,13 +200,20 @@ class ReportingProducer:
     def __init__(self, config: Config, *, log: Log) -> None:
         # Without a report of success, a caller could not tell acknowledged from waiting.
         reporting = {"delivery.report.only.error": False}
-        self._producer = Producer({**config, **Events("producer", log).hooks(), **reporting})
-        self.poll = self._producer.poll
-        self.flush = self._producer.flush
+        hooks = Events("producer", log).hooks()
+        self._producer = opened(Producer, {**config, **hooks, **reporting})
 
     def __len__(self) -> int:
         """Return how many records wait for their acknowledgement."""
         return len(self._producer)
+
+    def poll(self, timeout: float) -> None:
+        """Serve delivery reports, waiting up to ``timeout`` seconds for one."""
+        served(self._producer.poll, timeout)
+
+    def flush(self, timeout: float) -> int:
+        """Wait for acknowledgements; return how many records are still without one."""
+        return served(self._producer.flush, timeout)
 
     def send(
         self,

@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from confluent_kafka.admin import AdminClient
 
 from lanternpipe.errors import KafkaFailure, RetriableFailure
-from lanternpipe.kafka.admin import REQUEST_SECONDS, answer, describe_partitions, open_admin
-from lanternpipe.kafka.clients import wait_for_broker
+from lanternpipe.kafka.admin import REQUEST_SECONDS, answer, wait_for_broker
 from lanternpipe.kafka.config import client_config
 from lanternpipe.kafka.topics import DeclaredTopic, apply
 from lanternpipe.ports import Log
@@ -41,23 +40,15 @@ def temporary_topics(
         KafkaFailure: No broker answers, or it refuses.
     """
     config = client_config(kafka)
-    admin = open_admin(config, log=log)
     end = time.monotonic() + READY_SECONDS
 
-    def given_up() -> bool:
-        return stopping() or time.monotonic() > end
-
-    if not wait_for_broker(admin, config, log=log, stopping=given_up):
+    admin = wait_for_broker(config, log=log, stopping=lambda: stopping() or time.monotonic() > end)
+    if admin is None:
         raise RetriableFailure(
             "_ALL_BROKERS_DOWN", f"no broker answers at {kafka.bootstrap_servers}"
         )
     try:
         apply(admin, [*declared, *keep])
-        # A broker says that a topic is created before all of them know it.
-        while not all(describe_partitions(admin, topic.name) for topic in declared):
-            if given_up():
-                raise RetriableFailure("_TIMED_OUT", "the new topics do not come up")
-            time.sleep(0.05)
         yield
     finally:
         _delete(admin, [topic.name for topic in declared], kafka.group_id, log)

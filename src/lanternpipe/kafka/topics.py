@@ -16,8 +16,9 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from lanternpipe.errors import RetriableFailure, TopicError
+from lanternpipe.errors import FatalFailure, RetriableFailure, TopicError
 from lanternpipe.kafka.admin import REQUEST_SECONDS, answer, describe_partitions
+from lanternpipe.kafka.errors import mapped
 
 UNLIMITED = "-1"
 KNOWN_SECONDS = 30.0
@@ -167,13 +168,17 @@ def verify(admin: AdminClient, declared: Iterable[DeclaredTopic]) -> list[str]:
         TopicError: A topic is missing.
         KafkaFailure: The broker did not answer.
     """
-    found = differences(admin, declared)
-    missing = [each.topic for each in found if each.what == "missing"]
+    declared = list(declared)
+    missing = [each.name for each in declared if not describe_partitions(admin, each.name)]
     if missing:
         raise TopicError(
             f"missing on the broker: {', '.join(missing)}; create with `lanternpipe topics apply`"
         )
-    return [str(each) for each in found]
+    try:
+        return [str(each) for each in differences(admin, declared)]
+    except FatalFailure as refused:
+        # A processor need not be allowed to read the settings of topics.
+        return [f"the topics' settings are not checked: {refused}"]
 
 
 def topic_config(admin: AdminClient, topic: str) -> dict[str, str]:
@@ -195,5 +200,6 @@ def _await(admin: AdminClient, topics: Iterable[str]) -> None:
 
 
 def _replicas(admin: AdminClient, topic: str) -> int:
-    partitions = admin.list_topics(topic, timeout=REQUEST_SECONDS).topics[topic].partitions
+    with mapped(f"describing {topic}"):
+        partitions = admin.list_topics(topic, timeout=REQUEST_SECONDS).topics[topic].partitions
     return min(len(partition.replicas) for partition in partitions.values())

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretBytes, SecretStr
+from pydantic_core import to_jsonable_python
 from rich.console import RenderableType
 from rich.table import Table
 
 from lanternpipe.settings import APP_PREFIX, Settings, Variable, variables
 
-SECRET = ("password", "secret", "token", "credential", "key.pem")
+SECRET = ("password", "passphrase", "secret", "token", "credential", "key.pem")
 MASK = "********"
 
 
@@ -23,7 +24,10 @@ def in_force(settings: Settings, app_settings: BaseModel) -> list[Variable]:
 def as_json(found: Iterable[Variable]) -> dict[str, object]:
     """Return the settings for programs."""
     return {
-        each.name: {"value": each.value, "from": "environment" if each.given else "default"}
+        each.name: {
+            "value": to_jsonable_python(each.value, fallback=str),
+            "from": "environment" if each.given else "default",
+        }
         for each in found
     }
 
@@ -81,6 +85,8 @@ _HEADINGS = {
 def _masked(name: str, value: object) -> object:
     if isinstance(value, dict):
         return {key: _masked(key, each) for key, each in value.items()}
+    if isinstance(value, SecretStr | SecretBytes):
+        return MASK if value else value.get_secret_value()
     if value and any(word in name.lower() for word in SECRET):
         return MASK
     return value

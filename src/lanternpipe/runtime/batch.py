@@ -7,7 +7,7 @@ body per record costs more than the client library does.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Any, TypeVar
@@ -60,7 +60,7 @@ class Plan:
 
 
 def attempt(
-    function: Callable[..., T], *columns: Iterable[Any]
+    function: Callable[..., T], column: Sequence[Any], *more: Iterable[Any]
 ) -> tuple[list[T], dict[int, Exception]]:
     """Map ``function`` over columns; where it raises, the result is None and the error is kept.
 
@@ -69,8 +69,8 @@ def attempt(
     """
     results: list[Any] = []
     failures: dict[int, Exception] = {}
-    mapped = map(function, *columns)
-    while True:
+    mapped = map(function, column, *more)
+    while len(results) < len(column):
         try:
             results.extend(mapped)
         except MemoryError:  # says something about this process, nothing about the record
@@ -79,7 +79,10 @@ def attempt(
             failures[len(results)] = error
             results.append(None)
         else:
-            return results, failures
+            if len(results) < len(column):  # a StopIteration looks like the end of the column
+                failures[len(results)] = StopIteration()
+                results.append(None)
+    return results, failures
 
 
 class Planner:
@@ -161,7 +164,7 @@ class Planner:
                 keep[place] = kind is wanted
             live = records.select(keep)
             places = [place for place, kind in zip(places, kinds, strict=True) if kind is wanted]
-            plan.filtered.update(result.reason for result in results if type(result) is Skip)
+            plan.filtered.update(str(each.reason) for each in results if type(each) is Skip)
             results = [result for result in results if type(result) is wanted]
         values, unencodable = attempt(self._output.encode, results)
         refused = {place: Cause.of(error, "encode") for place, error in unencodable.items()}
@@ -193,13 +196,16 @@ class Planner:
             if index in raised:
                 continue
             if type(result) is Skip:
-                plan.filtered[result.reason] += 1
+                plan.filtered[str(result.reason)] += 1
                 continue
             wanted = result if isinstance(result, list | tuple) else [result]
             try:
                 outputs = [self._one_output(records, place, item) for item in wanted]
             except _Refused as refusal:
                 causes[place] = refusal.cause
+                continue
+            except Exception as error:  # noqa: BLE001  # an Output that is none, in some way
+                causes[place] = Cause.of(error, "transform")
                 continue
             if not outputs:
                 plan.filtered["no_output"] += 1
@@ -228,6 +234,8 @@ class Planner:
         except Exception as error:
             raise _Refused(Cause.of(error, "encode")) from error
         key = records.keys[place] if output.key is None else output.key
+        if key is not None and not isinstance(key, bytes):
+            raise _Refused(Cause("bug", "transform", f"Key{type(key).__qualname__}"))
         headers = records.headers[place] if records.headers else None
         if too_large := _too_large([value], [key], [headers], topic.max_bytes):
             raise _Refused(too_large[0])

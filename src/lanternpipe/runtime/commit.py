@@ -59,6 +59,9 @@ class Committer(Protocol):
     def abort(self) -> None:
         """Undo the open work."""
 
+    def serve(self) -> None:
+        """Serve what the client has to tell; called when there are no records."""
+
     def close(self, timeout: float) -> None:
         """Release the producer within ``timeout`` seconds."""
 
@@ -130,6 +133,11 @@ class ExactlyOnce:
         if self._open:
             self._abort()
 
+    def serve(self) -> None:
+        """Serve the client's events; what they tell matters only while a transaction is open."""
+        disturbed = self._sink.take_disturbance()
+        self._unsure = self._unsure or (disturbed and self._open)
+
     def close(self, timeout: float) -> None:
         """Drop the producer; what is still open is aborted by the broker."""
         self._sink.close(timeout)
@@ -140,6 +148,7 @@ class ExactlyOnce:
         if self._unsure:
             self._sink.rebuild()
             self.start()
+        self._sink.take_disturbance()  # what happened before does not concern this transaction
         # Taken at begin and kept: metadata taken at commit could let a zombie commit old offsets.
         self._metadata = self._source.group_metadata()
         self._sink.begin()
@@ -176,6 +185,8 @@ class ExactlyOnce:
             return False
         finally:
             self._sink.take_refusal()
+        # The same answer may come late to the next transaction.
+        self._unsure = self._sink.take_disturbance() or self._unsure
         return True
 
     def _replace(self, failure: FencedFailure) -> None:
@@ -184,11 +195,13 @@ class ExactlyOnce:
         if self._id_is_shared and not self._unsure:
             raise FatalFailure(
                 failure.code,
-                "another process runs with the same PIPELINE_INSTANCE and has taken over; "
-                "give each its own. This one ends",
+                "another process runs with the same PIPELINE_INSTANCE and has taken over, so this "
+                "one ends: give each its own. (Or a transform held the transaction open for longer "
+                "than PIPELINE_KAFKA__TRANSACTION_TIMEOUT.)",
             ) from failure
         # The transaction outlived its time-out, so the broker has aborted it.
         self._open = False
+        self._sink.take_refusal()
         self._sink.rebuild()
         self.start()
 
@@ -259,6 +272,10 @@ class AtLeastOnce:
                 self._waiting(failure.code)
             except AbortableFailure as failure:
                 raise WorkLostError(failure.code) from failure
+            except FencedFailure as failure:
+                raise FatalFailure(
+                    failure.code, "another process runs with the same PIPELINE_INSTANCE"
+                ) from failure
             else:
                 return
 
@@ -266,6 +283,10 @@ class AtLeastOnce:
         """Let what was sent arrive: it cannot be taken back, and will be sent again."""
         self._flush()
         self._sink.take_refusal()
+
+    def serve(self) -> None:
+        """Serve the client's events."""
+        self._sink.take_disturbance()
 
     def close(self, timeout: float) -> None:
         """Wait for acknowledgements up to ``timeout`` seconds, then drop the producer."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from lanternpipe.errors import FatalFailure
 from lanternpipe.records import Records, TopicPartition
 
 ABORTS_BEFORE_SEARCH = 2
@@ -49,6 +50,9 @@ class CulpritSearch:
             code: The broker's code.
             stretch: First offset, and the one behind the last, of each partition touched.
             records: How many records the transaction held.
+
+        Raises:
+            FatalFailure: A condemned record's dead letter is refused, too.
         """
         starts = {(partition, first) for partition, (first, _) in stretch.items()}
         self._aborts = self._aborts + 1 if starts & self._starts else 1
@@ -60,7 +64,12 @@ class CulpritSearch:
         self.limit = max(1, records // 2)
         if records == 1:
             for partition, (first, behind) in stretch.items():
-                self._condemned[partition] = Condemned(first, behind, code)
+                verdict = Condemned(first, behind, code)
+                if self._condemned.get(partition) == verdict:
+                    raise FatalFailure(
+                        code, f"the dead letter for {partition}/{first} is refused as well"
+                    )
+                self._condemned[partition] = verdict
 
     def committed(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Learn that everything below ``offsets`` has been committed."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 import traceback
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import PurePath
 from types import TracebackType
 
@@ -15,6 +17,9 @@ from lanternpipe.version import VERSION
 
 EVENT_ID = "pipeline-event-id"
 MAX_FRAMES = 12
+MAX_TEXT = 4_000  # bytes of any one header
+# Room for our headers, at most: frames and text, and what the broker adds to a record.
+HEADER_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +50,20 @@ class Cause:
     def of(cls, error: Exception, stage: str) -> Cause:
         """Describe an exception raised by user code or codec."""
         if isinstance(error, Reject):
-            return cls(error.reason, stage, "Reject", error.field, error.limit)
+            field, limit = error.field, error.limit
+            return cls(
+                str(error.reason),
+                stage,
+                "Reject",
+                None if field is None else str(field),
+                None if limit is None else str(limit),
+            )
+        try:
+            text = str(error)
+        except Exception:  # noqa: BLE001  # the user's own class may fail at this, too
+            text = ""
         name = type(error).__qualname__
-        return cls("bug", stage, name, frames=frames(error.__traceback__), text=str(error))
+        return cls("bug", stage, name, frames=frames(error.__traceback__), text=text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +73,13 @@ class DeadLetters:
     Attributes:
         topic: Where they go.
         group: The consumer group that gave up on the records.
+        max_bytes: The largest letter that the topic takes; a value that does not fit is cut.
         full_detail: Whether the exception's text is added; it may hold personal data.
     """
 
     topic: str
     group: str
+    max_bytes: int
     full_detail: bool = False
 
     def envelope(
@@ -69,17 +87,28 @@ class DeadLetters:
     ) -> Outgoing:
         """Return the dead letters for the records at ``places``.
 
-        Key, value and headers are the original ones. The timestamp is left to the broker: with
+        Key, value and headers are the original ones; only a value that the topic would refuse is
+        cut, and its size and hash are told. The timestamp is left to the broker: with
         the original one, retention would delete an old record's letter at once.
         """
         headers: list[Headers | None] = []
+        values: list[bytes | None] = []
         for place, cause in zip(places, causes, strict=True):
             original = (records.headers[place] if records.headers else None) or []
-            headers.append([*original, *self._headers(records, place, original, cause)])
+            added = self._headers(records, place, original, cause)
+            value, key = records.values[place], records.keys[place]
+            carried = sum(len(name) + len(content or b"") for name, content in original)
+            room = self.max_bytes - HEADER_BYTES - carried - len(key or b"")
+            if value is not None and len(value) > room:
+                added.append(("pipeline-value-bytes", b"%d" % len(value)))
+                added.append(("pipeline-value-sha256", sha256(value).hexdigest().encode()))
+                value = value[: max(0, room)]
+            values.append(value)
+            headers.append([*original, *added])
         return Outgoing(
             self.topic,
             [records.keys[place] for place in places],
-            [records.values[place] for place in places],
+            values,
             [0] * len(places),
             headers,
         )
@@ -104,7 +133,12 @@ class DeadLetters:
             "pipeline-attempt": "1",
             "pipeline-version": VERSION,
         }
-        return [(name, value.encode()) for name, value in added.items() if value]
+        # A surrogate, as in a file name, must not keep the letter from being written.
+        return [
+            (name, value.encode("utf-8", "backslashreplace")[:MAX_TEXT])
+            for name, value in added.items()
+            if value
+        ]
 
 
 def frames(trace: TracebackType | None) -> tuple[str, ...]:
@@ -114,8 +148,8 @@ def frames(trace: TracebackType | None) -> tuple[str, ...]:
     program is installed.
     """
     return tuple(
-        f"{_module_path(frame.filename)}:{frame.lineno}:{frame.name}"
-        for frame in traceback.extract_tb(trace)[-MAX_FRAMES:]
+        f"{_module_path(frame.f_code.co_filename)}:{line}:{frame.f_code.co_name}"
+        for frame, line in deque(traceback.walk_tb(trace), maxlen=MAX_FRAMES)
     )
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from lanternpipe.ports import Log
 
-ANSWER_COUNTS_AFTER = 15.0  # seconds; longer than any call waits before it is made again
+ANSWER_COUNTS_AFTER = 60.0  # seconds; longer than any call was seen to wait
 
 
 class Verdict(NamedTuple):
@@ -70,9 +70,9 @@ class Health:
 
     def flows(self) -> None:
         """What was waited for has answered."""
-        if self._waiting_since is not None:
-            seconds = round(self._clock() - self._waiting_since, 1)
-            self._waiting_since = None
+        since, self._waiting_since = self._waiting_since, None  # another thread may do the same
+        if since is not None:
+            seconds = round(self._clock() - since, 1)
             self._log("info", "broker_is_back", after_seconds=seconds)
 
     def answered(self) -> None:

@@ -21,7 +21,7 @@ class StopRequest:
 
     Args:
         grace: Seconds for a clean stop.
-        on_stop: Called at the first request.
+        on_stop: Called at the first request, in a thread of its own.
     """
 
     def __init__(self, grace: float, on_stop: Callable[[], None] = lambda: None) -> None:
@@ -43,8 +43,9 @@ class StopRequest:
         if self._asked.is_set():
             return
         self._asked.set()
-        self._on_stop()
+        # Nothing else here: a signal may come while the main thread holds a lock, the log's too.
         threading.Thread(target=self._limit, name="stop-limit", daemon=True).start()
+        threading.Thread(target=self._on_stop, name="stop-asked", daemon=True).start()
 
     @contextmanager
     def on_signals(self) -> Iterator[None]:

@@ -116,7 +116,7 @@ class Positions:
 
     def in_flight(self) -> int:
         """Return how many records have been handed out since the last commit."""
-        return sum(position.in_flight for position in self._by_partition.values())
+        return sum(position.in_flight for position in self.snapshot().values())
 
     def note_commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Note that ``offsets`` have been committed."""

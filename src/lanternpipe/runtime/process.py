@@ -8,7 +8,7 @@ from typing import Any
 
 from lanternpipe.pipeline import Context
 from lanternpipe.ports import Log, Source
-from lanternpipe.records import Fetched, TopicPartition
+from lanternpipe.records import Fetched
 from lanternpipe.runtime.batch import Planner
 from lanternpipe.runtime.commit import Committer, WorkLostError
 from lanternpipe.runtime.health import Health
@@ -78,7 +78,6 @@ class Processor:
         self._start = PartitionStart(
             source, self.work, start=start, group=group, health=health, log=log
         )
-        self._ends: dict[TopicPartition, int] = {}
 
     def run(self, stopping: Callable[[], bool]) -> None:
         """Process until ``stopping()``, then commit and leave the group.
@@ -107,11 +106,19 @@ class Processor:
             self._handle(fetched)
         except WorkLostError as lost:
             self.work.undo(lost)
-        self._ends.update(fetched.ends)
-        if self._ends and self.work.reach_ends(self._ends):
-            self._ends.clear()
+        self.work.reach_ends(fetched.ends)
+        if not fetched.runs:
+            self.work.serve()
         self.work.commit_if_due(full=fetched.full)
         self._report.tell(self.work.outcomes, self.work.positions.in_flight)
+
+    def leave(self) -> None:
+        """Leave the group after a failure, so that others need not wait for our session to end.
+
+        Nothing is committed any more: what is open is done again by whoever comes next.
+        """
+        self._rebalance.disarm()
+        self._source.close()
 
     def _handle(self, fetched: Fetched) -> None:
         work = self.work

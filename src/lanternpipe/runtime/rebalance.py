@@ -21,6 +21,11 @@ class Rebalance:
         self._work = work
         self._health = health
         self._log = log
+        self._armed = True
+
+    def disarm(self) -> None:
+        """Ignore what comes: the process is about to end."""
+        self._armed = False
 
     def on_assigned(self, partitions: Iterable[TopicPartition]) -> None:
         """Take over partitions; reading starts at their committed offsets."""
@@ -31,6 +36,8 @@ class Rebalance:
 
     def on_revoked(self, partitions: Iterable[TopicPartition]) -> None:
         """Commit, then let go."""
+        if not self._armed:
+            return
         partitions = list(partitions)
         self._work.commit()
         self._work.let_go(partitions)
@@ -38,6 +45,8 @@ class Rebalance:
 
     def on_lost(self, partitions: Iterable[TopicPartition]) -> None:
         """Undo, then let go: another process may own the partitions already."""
+        if not self._armed:
+            return
         partitions = list(partitions)
         self._work.abort("partitions_lost")
         self._work.let_go(partitions)

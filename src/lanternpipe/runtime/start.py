@@ -47,9 +47,10 @@ class PartitionStart:
         try:
             committed = self._source.committed(self._waiting)
             for partition, offset in committed.items():
-                if offset is not None:
-                    raise OffsetError(self._out_of_range(partition, offset))
-                self._begin(partition)
+                if offset is None:
+                    self._begin(partition)
+                else:
+                    self._resume(partition, offset)
                 self._waiting.discard(partition)
         except RetriableFailure as failure:
             self._health.wait(failure.code)
@@ -62,8 +63,17 @@ class PartitionStart:
             "info", "partition_started", partition=str(partition), start=self._start, offset=offset
         )
 
-    def _out_of_range(self, partition: TopicPartition, committed: int) -> str:
+    def _resume(self, partition: TopicPartition, committed: int) -> None:
         first, behind = self._source.available(partition)
+        if not first <= committed <= behind:
+            raise OffsetError(self._out_of_range(partition, committed, first, behind))
+        # We stood elsewhere, behind an end that was lost: what is committed still exists.
+        self._source.start_at(partition, committed)
+        self._work.start_partition(partition, committed)
+
+    def _out_of_range(
+        self, partition: TopicPartition, committed: int, first: int, behind: int
+    ) -> str:
         lost = first - committed
         what = (
             f"{lost} offsets were deleted before they were processed"

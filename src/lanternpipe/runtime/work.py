@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 from lanternpipe.errors import RetriableFailure
 from lanternpipe.ports import Log, Source
@@ -19,6 +19,7 @@ from lanternpipe.runtime.report import Report
 
 LONGEST_PAUSE = 5.0  # seconds between attempts when work is lost again and again
 FIRST_PAUSE = 0.1
+LOSSES_UNTIL_ERROR = 3  # in a row; once or twice is normal in a rebalance
 
 
 class Work:
@@ -59,6 +60,7 @@ class Work:
         self._log = log
         self._pause = pause
         self._seeks: dict[TopicPartition, int] = {}
+        self._ends: dict[TopicPartition, int] = {}
         self._open = False
         self._committed_at = time.monotonic()
         self._fetches = self._full_fetches = 0
@@ -98,22 +100,25 @@ class Work:
         for batch in plan.outgoing:
             self._committer.send(batch)
 
-    def reach_ends(self, ends: Mapping[TopicPartition, int]) -> bool:
+    def reach_ends(self, ends: Iterable[tuple[TopicPartition, int]]) -> None:
         """Move over transaction markers at the end of partitions, so that lag reaches 0.
 
-        Returns False when the broker could not be asked; the ends must then be tried again.
+        Ends are kept while the broker cannot be asked what is committed; when work is undone or
+        partitions go, theirs are forgotten, or records that are read again would be skipped.
         """
-        valid = {at: offset for at, offset in ends.items() if at not in self._seeks}
+        self._ends.update((at, offset) for at, offset in ends if at not in self._seeks)
+        if not self._ends:
+            return
         try:
-            if unknown := self.positions.unknown(valid):
+            if unknown := self.positions.unknown(self._ends):
                 self.positions.know_committed(self._source.committed(unknown))
         except RetriableFailure as failure:
             self._health.wait(failure.code)
-            return False
-        for partition, offset in valid.items():
+            return
+        for partition, offset in self._ends.items():
             self.positions.reach_end(partition, offset)
+        self._ends.clear()
         self._open = True
-        return True
 
     def start_partition(self, partition: TopicPartition, offset: int) -> None:
         """Note where a partition without committed offset begins; the next commit pins it."""
@@ -182,13 +187,22 @@ class Work:
         if lost.ask_broker:
             targets.update(self._ask_committed())
         self._seeks.update(targets)
+        for partition in targets:
+            self._ends.pop(partition, None)
         self._open = False
-        self._log("warning", "work_undone", cause=lost.code, records=records)
+        self._losses_in_a_row += 1
+        persistent = self._losses_in_a_row > LOSSES_UNTIL_ERROR and self.culprits.limit is None
+        level = "error" if persistent else "warning"
+        self._log(level, "work_undone", cause=lost.code, records=records)
         if lost.refused:
             self.culprits.refused(lost.code, stretch, records)
-        self._losses_in_a_row += 1
         if self._losses_in_a_row > 1 and self.culprits.limit is None:
-            self._pause(min(LONGEST_PAUSE, FIRST_PAUSE * 2**self._losses_in_a_row))
+            doublings = min(self._losses_in_a_row, 10)
+            self._pause(min(LONGEST_PAUSE, FIRST_PAUSE * 2**doublings))
+
+    def serve(self) -> None:
+        """Serve what the clients have to tell while there are no records."""
+        self._committer.serve()
 
     def seek(self) -> None:
         """Move the source back where work was undone; what cannot be moved now is tried again."""
@@ -203,6 +217,7 @@ class Work:
         self.culprits.dropped(partitions)
         for partition in partitions:
             self._seeks.pop(partition, None)
+            self._ends.pop(partition, None)
 
     def _ask_committed(self) -> dict[TopicPartition, int]:
         """Return what the broker has: the transaction may have been committed after all."""

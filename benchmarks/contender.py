@@ -1,0 +1,66 @@
+"""Starts and ends the processes that are measured."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+STOP_SECONDS = 20.0
+TAIL_BYTES = 4_000
+
+
+class Contender:
+    """A running process; its output is kept for when it fails."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+        self.pid = process.pid
+        self._process = process
+        self._log = log
+
+    def check(self, *, stuck: bool = False) -> None:
+        """Exit with the end of its output if it has ended, or is stuck."""
+        if stuck or self._process.poll() is not None:
+            tail = self._log.read_bytes()[-TAIL_BYTES:].decode(errors="replace")
+            raise SystemExit(f"{self._process.args!r} ended or is stuck:\n{tail}")
+
+
+@contextmanager
+def running(arguments: Sequence[str], **environment: str) -> Iterator[Contender]:
+    """Run Python with these arguments within the block."""
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "log"
+        with log.open("wb") as file:
+            process = subprocess.Popen(
+                [sys.executable, *arguments],
+                cwd=ROOT,
+                env={**os.environ, **environment},
+                stdout=file,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            yield Contender(process, log)
+        finally:
+            process.terminate()
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def processor(delivery: str, servers: str, source: str, target: str) -> dict[str, str]:
+    """Return the environment of ``lanternpipe process`` from one topic to another."""
+    return {
+        "PIPELINE_KAFKA__BOOTSTRAP_SERVERS": servers,
+        "PIPELINE_KAFKA__GROUP_ID": f"bench-{target}",
+        "PIPELINE_TOPICS__INPUT": source,
+        "PIPELINE_TOPICS__OUTPUT": target,
+        "PIPELINE_DELIVERY": delivery,
+        "PIPELINE_INSTANCE": "",
+    }

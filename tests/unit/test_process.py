@@ -1,0 +1,108 @@
+"""The processor's loop against a broker in memory: nothing lost, nothing twice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from tests.unit.worlds import PARTITIONS, Script, World
+
+KINDS = st.sampled_from(["good", "good", "good", "skip", "reject", "poison", "bug", "two"])
+PHASES = set(Phase) - {Phase.explain}
+NUMBERS = st.integers(0, PARTITIONS - 1)
+
+
+def happens(name: str, *arguments: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[Any, ...]]:
+    """Return something that may happen in a world."""
+    return st.tuples(st.just(name), *arguments)
+
+
+APPEND = happens("append", NUMBERS, st.lists(KINDS, min_size=2, max_size=6))
+ASSIGN = happens("assign", NUMBERS, st.booleans())
+ORDINARY = (
+    APPEND,
+    ASSIGN,
+    happens("mark", NUMBERS),
+    happens("due", st.booleans()),
+    happens("revoke", NUMBERS, st.booleans()),
+    happens("rival", NUMBERS, st.integers(1, 5)),
+    happens("busy", st.integers(1, 3)),
+    happens("quiet", st.integers(1, 2)),
+    happens("again", NUMBERS, st.integers(1, 5)),
+)
+FAULTS = (
+    happens("lose", st.booleans()),
+    happens("crash"),
+    happens("fault", st.just("send"), st.sampled_from(["abortable", "fenced"]), st.just(False)),
+    *[
+        happens(
+            "fault",
+            st.just(call),
+            st.sampled_from(["retriable", "doubtful", "doubtful", "abortable", "fenced"]),
+            st.booleans(),
+        )
+        for call in ("send_offsets", "commit", "commit", "abort")
+    ],
+    *[
+        happens("fault", st.just(call), st.just("retriable"), st.just(False))
+        for call in ("init", "start_at")
+    ],
+)
+# Join these to FAULTS when the bugs are fixed that they bring to light (those marked xfail).
+LATER = (
+    happens("disturb"),
+    happens("fault", st.just("committed"), st.just("retriable"), st.just(False)),
+)
+OPENING: Script = [
+    [("append", 0, ["good"] * 3), ("append", 1, ["good"]), ("rival", 1, 9), ("assign", 0, False)],
+    [("assign", 0, True), ("due", True)],
+]
+
+
+def scripts(*parts: st.SearchStrategy[tuple[Any, ...]]) -> st.SearchStrategy[Script]:
+    """Return scripts that begin with records and partitions to work on."""
+    turns = st.lists(st.lists(st.one_of(parts), min_size=1, max_size=4), min_size=10, max_size=25)
+    return turns.map(OPENING.__add__)
+
+
+@settings(max_examples=200, deadline=None, phases=PHASES)
+@given(scripts(*ORDINARY, *FAULTS))
+def test_exactly_once_whatever_happens(script: Script) -> None:
+    """Every record is processed exactly once, in order, whatever fails in whatever order."""
+    World().play(script)
+
+
+@settings(max_examples=60, deadline=None, phases=PHASES)
+@given(scripts(*ORDINARY, happens("lose", st.booleans()), happens("crash")))
+def test_at_least_once_whatever_happens(script: Script) -> None:
+    """At least once, nothing is committed before it is written, and all is processed."""
+    World(exactly_once=False).play(script)
+
+
+@settings(max_examples=30, deadline=None, phases=PHASES)
+@given(scripts(*ORDINARY))
+def test_refused_records_in_between(script: Script) -> None:
+    """Records whose output the broker refuses end up in the dead letters; the others do not."""
+    spoilt = [[("append", 0, ["good", "bad", "good"]), ("append", 2, ["bad"])]]
+    World().play(script[:6] + spoilt + script[6:])
+
+
+def test_work_is_undone_in_the_middle_of_a_fetch() -> None:
+    """When a batch fails, runs of the same fetch that were not yet handled are read again, too."""
+    world = World()
+    fetch_three = [("append", number, ["good"] * 3) for number in range(PARTITIONS)]
+    assign_three = [("assign", 0, False)] * PARTITIONS
+    world.play([assign_three, [], [*fetch_three, ("fault", "send", "abortable", False)]])
+    (undone,) = world.log.named("work_undone")
+    assert undone == {"cause": "ILLEGAL_GENERATION", "records": 9}
+
+
+def test_ends_that_could_not_be_checked_do_not_outlive_a_rewind() -> None:
+    """An end that was reached before work was undone is not taken for progress after it."""
+    broker_away = [("fault", "committed", "retriable", False)]
+    undone = [("fault", "send", "abortable", False)]
+    World().play(
+        [*OPENING, [("append", 0, ["good"] * 2), *broker_away, *undone], [("quiet", 1)], [], []]
+    )

@@ -1,0 +1,272 @@
+"""A processor in a world where everything goes wrong that a test can think of."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterator
+from typing import Any, TypeAlias
+
+from lanternpipe.errors import (
+    AbortableFailure,
+    FencedFailure,
+    KafkaFailure,
+    RetriableFailure,
+)
+from lanternpipe.records import TopicPartition
+from lanternpipe.runtime.commit import AtLeastOnce, Committer, ExactlyOnce
+from lanternpipe.runtime.health import Health
+from lanternpipe.runtime.interval import CommitInterval
+from lanternpipe.runtime.process import Processor
+from lanternpipe.runtime.watchdog import Deadline
+from tests.fake_clients import FakePlainSink, FakeSink, FakeSource
+from tests.fakes import FakeBroker, LogBook, Stored, Written
+from tests.unit.words import word_planner
+
+DEADLINE = Deadline(60.0)  # one for all: each has a thread
+PARTITIONS = 3
+MOST_CALM_STEPS = 500
+
+FAILURES: dict[str, Callable[[], KafkaFailure]] = {
+    "retriable": lambda: RetriableFailure("COORDINATOR_LOAD_IN_PROGRESS", "asking"),
+    "doubtful": lambda: RetriableFailure("_TIMED_OUT", "asking", indefinite=True),
+    "abortable": lambda: AbortableFailure("ILLEGAL_GENERATION", "asking"),
+    "fenced": lambda: FencedFailure("PRODUCER_FENCED", "asking"),
+}
+
+
+Script: TypeAlias = list[list[tuple[Any, ...]]]
+"""What happens before each turn of the loop: names of methods of ``World``, with arguments."""
+
+
+class CrashError(Exception):
+    """The process has died."""
+
+
+class ManualInterval(CommitInterval):
+    """Commits are due at every turn, or never."""
+
+    def __init__(self) -> None:
+        super().__init__(0.0, 1e9)
+        self.behind: list[bool] = []
+
+    def observe(self, commit_seconds: float, *, behind: bool) -> None:
+        """Learn nothing, but remember."""
+        self.behind.append(behind)
+
+
+class World:
+    """Runs a processor through a script, then calms down and lets it finish.
+
+    After each turn of the loop it holds that what is written is what belongs to the records
+    below the committed offsets, and that the ledger is balanced. A rival, another member of the
+    group, does honest work in partitions that are not the processor's.
+    """
+
+    def __init__(self, *, exactly_once: bool = True, most: int = 10) -> None:
+        self.broker = FakeBroker.with_partitions(PARTITIONS)
+        self.broker.refuses = lambda each: (
+            each.topic == "shouts-v2" and b"bad" in (each.value or b"")
+        )
+        self.partitions = list(self.broker.logs)
+        self.exactly_once = exactly_once
+        self.most = most
+        self.interval = ManualInterval()
+        self.log = LogBook()
+        self.pauses: list[float] = []
+        self.free = set(self.partitions)
+        self._moving: set[TopicPartition] = set()
+        self.start()
+
+    def start(self) -> None:
+        """Start a process, perhaps after another has died."""
+        self.source = FakeSource(self.broker)
+        self.sink = FakeSink(self.broker) if self.exactly_once else FakePlainSink(self.broker)
+        self.processor = Processor(
+            source=self.source,
+            committer=self._committer(),
+            planner=word_planner(),
+            app_settings=None,
+            interval=self.interval,
+            start="earliest",
+            group="readers",
+            batch_records=self.most,
+            health=Health(stuck_after=60.0, log=self.log),
+            log=self.log,
+            pause=self.pauses.append,
+        )
+
+    def play(self, script: Script) -> None:
+        """Play a script, then calm down until all is done."""
+        turns = self._turns(script)
+        while True:
+            try:
+                self.processor.run(lambda: next(turns, True))
+            except CrashError:
+                self.broker.generation += 1
+                self.free = set(self.partitions)
+                self._moving.clear()
+                self.start()
+            else:
+                break
+        assert self.source.closed
+        self.check()
+        assert self.finished(), "not all was processed"
+
+    def _turns(self, script: Script) -> Iterator[bool]:
+        for events in script:
+            for name, *arguments in events:
+                getattr(self, name)(*arguments)
+            yield False
+            self.check()
+            self._moving.clear()
+        self.broker.forgive()
+        self.source.busy = self.source.quiet = self.sink.stuck = 0
+        self.interval.seconds = 0.0
+        for _ in range(MOST_CALM_STEPS):
+            while self.free - self._moving:
+                self.assign(0, late=False)
+            yield False
+            self.check()
+            self._moving.clear()
+            if self.finished() and not self.processor.work.positions.in_flight():
+                return
+
+    def finished(self) -> bool:
+        """Tell whether all records have been processed and all markers passed."""
+        return all(self.broker.group.get(at, 0) == len(log) for at, log in self.broker.logs.items())
+
+    # What may happen in a script.
+
+    def append(self, number: int, kinds: list[str]) -> None:
+        """New records; no two have the same value."""
+        log = self.broker.logs[self.partitions[number]]
+        for kind in kinds:
+            value = f"{kind}:{number}:{len(log)}".encode()
+            log.append(Stored(value, b"key", 1_000 + len(log)))
+
+    def mark(self, number: int) -> None:
+        """A transaction marker."""
+        self.broker.logs[self.partitions[number]].append(None)
+
+    def due(self, due: bool) -> None:
+        """Whether commits are due."""
+        self.interval.seconds = 0.0 if due else 1e9
+
+    def assign(self, number: int, late: bool) -> None:
+        """A partition comes."""
+        if partition := pick(self.free - self._moving, number):
+            self._moving.add(partition)
+            self.free.discard(partition)
+            self._events(late).append(lambda: self.source.assign(partition))
+
+    def revoke(self, number: int, late: bool) -> None:
+        """A partition goes."""
+        if partition := pick(self.source.assigned.keys() - self._moving, number):
+
+            def go() -> None:
+                self.source.revoke(partition)
+                self.free.add(partition)
+
+            self._moving.add(partition)
+            self._events(late).append(go)
+
+    def lose(self, late: bool) -> None:
+        """All partitions are lost; others have them at once, and we are told in the next fetch."""
+        if self.source.assigned and not self._moving:
+            self._moving.update(self.partitions)
+            self.free.update(self.source.assigned)
+            self.broker.generation += 1
+            self._events(late).append(self.source.be_told_of_loss)
+
+    def rival(self, number: int, slots: int) -> None:
+        """Another member of the group works."""
+        if partition := pick(self.free, number):
+            log, start = self.broker.logs[partition], self.broker.group.get(partition, 0)
+            for offset in range(start, min(start + slots, len(log))):
+                self.broker.store(expected(log[offset]), {partition: offset + 1})
+
+    def fault(self, call: str, kind: str, applied: bool) -> None:
+        """The next call of that name fails."""
+        self.broker.fail(call, FAILURES[kind](), applied=applied and kind == "doubtful")
+
+    def busy(self, seeks: int) -> None:
+        """Seeks are refused for a while."""
+        self.source.busy = seeks
+
+    def quiet(self, fetches: int) -> None:
+        """Nothing comes for a while."""
+        self.source.quiet = fetches
+
+    def again(self, number: int, back: int) -> None:
+        """The client hands out records once more."""
+        known = self.processor.work.positions.snapshot()
+        seen = {at for at in self.source.assigned if at in known and known[at].next is not None}
+        if partition := pick(seen, number):
+            self.source.assigned[partition] = max(0, (self.source.assigned[partition] or 0) - back)
+
+    def disturb(self) -> None:
+        """A connection is lost."""
+        self.sink.disturbed = True
+
+    def crash(self) -> None:
+        """The process dies in the midst of its turn."""
+
+        def die() -> None:
+            raise CrashError
+
+        self.source.after.append(die)
+
+    # What must hold.
+
+    def check(self) -> None:
+        """Compare what is written with what is committed, and balance the ledger."""
+        due: Counter[tuple[str, bytes | None]] = Counter()
+        for at, log in self.broker.logs.items():
+            for stored in log[: self.broker.group.get(at, 0)]:
+                due.update((each.topic, each.value) for each in expected(stored))
+        written = Counter((each.topic, each.value) for each in self.broker.written)
+        if self.exactly_once:
+            assert written == due, "written is not what is committed"
+            self._check_order()
+        else:
+            assert due <= written, "committed before it was written"
+        work = self.processor.work
+        in_flight = work.positions.in_flight()
+        assert work.outcomes.consumed == sum(work.outcomes.counted.values()) + in_flight
+
+    def _check_order(self) -> None:
+        seen: dict[tuple[str, str], int] = defaultdict(lambda: -1)
+        for each in self.broker.written:
+            _, number, offset = (each.value or b"").decode().split(":")
+            assert int(offset) > seen[each.topic, number], "out of order"
+            seen[each.topic, number] = int(offset)
+
+    def _events(self, late: bool) -> Any:
+        return self.source.after if late else self.source.before
+
+    def _committer(self) -> Committer:
+        def wait(code: str) -> None:
+            """Wait no longer."""
+
+        if self.exactly_once:
+            return ExactlyOnce(
+                self.sink, self.source, deadline=DEADLINE, id_is_shared=False, waiting=wait
+            )
+        return AtLeastOnce(self.sink, self.source, deadline=DEADLINE, waiting=wait)
+
+
+def pick(partitions: Collection[TopicPartition], number: int) -> TopicPartition | None:
+    """Choose one, if there is any."""
+    return sorted(partitions)[number % len(partitions)] if partitions else None
+
+
+def expected(stored: Stored | None) -> list[Written]:
+    """Return what should be written for one record."""
+    if stored is None or stored.value is None:
+        return []
+    kind = stored.value.decode().partition(":")[0]
+    topics = {"skip": [], "good": ["shouts-v2"], "two": ["shouts-v2", "whispers-v2"]}
+    return [
+        Written(topic, stored.key, stored.value, stored.timestamp)
+        for topic in topics.get(kind, ["words.dlq"])
+    ]
