@@ -9,13 +9,12 @@ import uuid
 from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from lanternpipe.codec.json import JsonCodec
 from lanternpipe.errors import ConfigError, DeliveryError, LanternpipeError, RetriableFailure
 from lanternpipe.kafka.admin import LogEnds, wait_for_broker
 from lanternpipe.kafka.config import (
-    ByteLimits,
     at_least_once_config,
     client_config,
     consumer_config,
@@ -23,7 +22,7 @@ from lanternpipe.kafka.config import (
 )
 from lanternpipe.kafka.consumer import RecordConsumer
 from lanternpipe.kafka.producer import RecordProducer, TransactionalProducer
-from lanternpipe.kafka.topics import DeclaredTopic, verify
+from lanternpipe.kafka.topics import verify
 from lanternpipe.pipeline import Pipeline, RawRecord, Topic
 from lanternpipe.ports import Log, Source
 from lanternpipe.producer import EventProducer
@@ -40,20 +39,18 @@ from lanternpipe.runtime.produce import produce
 from lanternpipe.runtime.watchdog import Deadline
 from lanternpipe.settings import Settings, load_app_settings
 from lanternpipe.telemetry.metrics import PartitionLag, Snapshot, open_metrics
+from lanternpipe.topology import (
+    TopicNames,
+    byte_limits,
+    dead_letter_bytes,
+    declared_topics,
+    topic_names,
+)
 
 # Longer than any single call into the client is supposed to take (flush: 30 s, and a transaction
 # call was seen to take 36 s with a broker down).
 HUNG_SECONDS = 60.0
 LEAVE_SECONDS = 3.0
-DEAD_LETTER_SUFFIX = ".dlq"
-
-
-class TopicNames(NamedTuple):
-    """The topics of one pipeline as they are called on the broker."""
-
-    input: str
-    output: str
-    dead_letters: str
 
 
 def load_pipeline(name: str) -> Pipeline[Any, Any]:
@@ -75,61 +72,6 @@ def load_pipeline(name: str) -> Pipeline[Any, Any]:
     if not isinstance(found, Pipeline):
         raise ConfigError(f"PIPELINE_APP: {module_name}.{attribute} is not a lanternpipe.Pipeline")
     return found
-
-
-def topic_names(settings: Settings, pipeline: Pipeline[Any, Any]) -> TopicNames:
-    """Return the names in force.
-
-    Raises:
-        ConfigError: Two of them are the same.
-    """
-    source = settings.topics.input or pipeline.input.name
-    names = TopicNames(
-        source,
-        settings.topics.output or pipeline.output.name,
-        settings.deadletter.topic or source + DEAD_LETTER_SUFFIX,
-    )
-    if len(set(names)) < len(names):
-        raise ConfigError(
-            f"PIPELINE_TOPICS__INPUT={names.input}, PIPELINE_TOPICS__OUTPUT={names.output} and "
-            f"PIPELINE_DEADLETTER__TOPIC={names.dead_letters} must differ: a processor that reads "
-            "what it writes never ends"
-        )
-    return names
-
-
-def declared_topics(settings: Settings, pipeline: Pipeline[Any, Any]) -> list[DeclaredTopic]:
-    """Return all topics of a pipeline as they should exist."""
-    names = topic_names(settings, pipeline)
-    replicas = settings.topics.replication_factor
-
-    def declare(name: str, topic: Topic[Any]) -> DeclaredTopic:
-        config = {
-            "retention.ms": str(topic.retention_hours * 3_600_000),
-            "max.message.bytes": str(topic.max_bytes),
-            **topic.config,
-        }
-        count = settings.topics.partitions or topic.partitions
-        return DeclaredTopic(name, count, replicas, config)
-
-    dead_letters = DeclaredTopic(
-        names.dead_letters,
-        settings.topics.partitions or pipeline.input.partitions,
-        replicas,
-        {
-            # The time of the letter, not of the record: an old record's letter would be deleted
-            # at once. Letters are kept until a person has decided about them.
-            "message.timestamp.type": "LogAppendTime",
-            "retention.ms": "-1",
-            "max.message.bytes": str(_dead_letter_bytes(pipeline)),
-        },
-    )
-    return [
-        declare(names.input, pipeline.input),
-        declare(names.output, pipeline.output),
-        dead_letters,
-        *(declare(topic.name, topic) for topic in pipeline.also),
-    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -394,21 +336,6 @@ def wait_for_topics(
         return True
 
 
-def _dead_letter_bytes(pipeline: Pipeline[Any, Any]) -> int:
-    """Return what a dead letter may weigh: the largest input, and as much again for headers."""
-    return 2 * pipeline.input.max_bytes
-
-
-def _limits(pipeline: Pipeline[Any, Any]) -> ByteLimits:
-    """Return the limits of producers that write to the topics of a pipeline."""
-    outputs = [topic.max_bytes for topic in (pipeline.output, *pipeline.also)]
-    return ByteLimits(
-        record=max(_dead_letter_bytes(pipeline), *outputs),
-        # Below every topic's own limit, or many small records would be refused as one batch.
-        batch=min(pipeline.input.max_bytes, *outputs) // 2,
-    )
-
-
 def _planner(settings: Settings, pipeline: Pipeline[Any, Any], names: TopicNames) -> Planner:
     codec = JsonCodec(pipeline.input.event)
 
@@ -425,7 +352,7 @@ def _planner(settings: Settings, pipeline: Pipeline[Any, Any], names: TopicNames
         dead_letters=DeadLetters(
             names.dead_letters,
             settings.kafka.group_id,
-            max_bytes=_dead_letter_bytes(pipeline),
+            max_bytes=dead_letter_bytes(pipeline),
             full_detail=settings.deadletter.detail == "full",
         ),
     )
@@ -434,7 +361,7 @@ def _planner(settings: Settings, pipeline: Pipeline[Any, Any], names: TopicNames
 def _committer(
     settings: Settings, pipeline: Pipeline[Any, Any], source: Source, health: Health, log: Log
 ) -> Committer:
-    kafka, limits = settings.kafka, _limits(pipeline)
+    kafka, limits = settings.kafka, byte_limits(pipeline)
     deadline = Deadline(max(HUNG_SECONDS, 2 * kafka.transaction_timeout + 30))
     if settings.delivery == "at-least-once":
         config = at_least_once_config(kafka, limits)

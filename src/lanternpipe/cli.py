@@ -108,8 +108,8 @@ def _produce(options: argparse.Namespace) -> int:
 
 
 def _topics(options: argparse.Namespace) -> int:
-    from lanternpipe.app import declared_topics, topic_names
     from lanternpipe.ops.topics import diff, make_so
+    from lanternpipe.topology import declared_topics, topic_names
 
     settings, pipeline, log = _open("topics", stream=sys.stderr)
     names = topic_names(settings, pipeline)
@@ -128,8 +128,8 @@ def _lag(options: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.live import Live
 
-    from lanternpipe.app import topic_names
     from lanternpipe.ops import lag
+    from lanternpipe.topology import topic_names
 
     settings, pipeline, log = _open("lag", stream=sys.stderr)
     kafka = settings.kafka

@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import pytest
 from msgspec import Struct
 
-from lanternpipe.app import (
-    build_processor,
-    declared_topics,
-    events_of_lines,
-    load_pipeline,
-    topic_names,
-)
+from lanternpipe.app import build_processor, events_of_lines, load_pipeline
 from lanternpipe.errors import ConfigError, LanternpipeError
-from lanternpipe.pipeline import Pipeline, Topic
+from lanternpipe.pipeline import Topic
 from lanternpipe.records import TopicPartition
 from lanternpipe.runtime.commit import AtLeastOnce, ExactlyOnce
-from lanternpipe.settings import (
-    DeadLetterSettings,
-    KafkaSettings,
-    Settings,
-    TopicSettings,
-)
+from lanternpipe.settings import KafkaSettings, Settings
 from lanternpipe.telemetry.metrics import Snapshot
 from logins.pipeline import pipeline as logins
 from tests.fakes import LogBook
@@ -38,13 +26,7 @@ class Note(Struct):
     text: str
 
 
-NOTES = Topic("notes", Note, key=lambda note: note.text, partitions=2, retention_hours=1)
-
-
-def notes(**parts: Any) -> Pipeline[Any, Any]:
-    """Return a pipeline from notes to notes."""
-    given = {"input": NOTES, "output": Topic("copies", Note), "samples": None, **parts}
-    return Pipeline(transform=lambda note, _: note, **given)
+NOTES = Topic("notes", Note)
 
 
 class NoEnds:
@@ -76,50 +58,6 @@ def test_what_is_no_pipeline_names_the_variable(name: str, says: str) -> None:
         load_pipeline(name)
     assert str(caught.value).startswith("PIPELINE_APP: ")
     assert says in str(caught.value)
-
-
-def test_topics_are_called_as_declared() -> None:
-    """By default names are those of the pipeline, and dead letters follow the input."""
-    names = topic_names(Settings(), logins)
-    assert (names.input, names.output, names.dead_letters) == (
-        "user-login",
-        "processed-user-login",
-        "user-login.dlq",
-    )
-
-
-def test_topics_may_be_called_otherwise() -> None:
-    """An operator may give each topic another name."""
-    settings = Settings(topics=TopicSettings(input="in", output="out"))
-    names = topic_names(settings, logins)
-    assert (names.input, names.output, names.dead_letters) == ("in", "out", "in.dlq")
-    settings = Settings(deadletter=DeadLetterSettings(topic="lost"))
-    assert topic_names(settings, logins).dead_letters == "lost"
-
-
-def test_topics_as_they_should_exist() -> None:
-    """Every topic that the pipeline writes or reads is declared, with its settings."""
-    extra = Topic("extra", Note, partitions=7, max_bytes=99, config={"cleanup.policy": "compact"})
-    found = {each.name: each for each in declared_topics(Settings(), notes(also=(extra,)))}
-    assert list(found) == ["notes", "copies", "notes.dlq", "extra"]
-    assert found["notes"].partitions == 2
-    assert found["notes"].config["retention.ms"] == "3600000"
-    assert found["extra"].config == {
-        "retention.ms": "604800000",
-        "max.message.bytes": "99",
-        "cleanup.policy": "compact",
-    }
-    assert found["notes.dlq"].config["message.timestamp.type"] == "LogAppendTime"
-    assert found["notes.dlq"].config["retention.ms"] == "-1"
-    assert found["notes.dlq"].partitions == 2
-
-
-def test_the_layout_may_be_set() -> None:
-    """Partitions and replicas of all topics may be set by the operator."""
-    settings = Settings(topics=TopicSettings(partitions=5, replication_factor=3))
-    assert {
-        (each.partitions, each.replication_factor) for each in declared_topics(settings, notes())
-    } == {(5, 3)}
 
 
 def test_lines_become_events() -> None:

@@ -17,13 +17,18 @@ from tests.fakes import Stored, run_of
 from tests.unit.words import CTX, LIMIT, Shout, Word, transform, word_planner
 
 SOURCE = TopicPartition("words", 3)
-KINDS = ("good", "skip", "reject", "bug", "large", "two", "none", "wrong", "elsewhere", "wrapped")
-SPOILT = ("poison", "tombstone", "unencodable")
+KINDS = ("good", "skip", "reject", "bug", "large", "two", "none", "wrapped")
+SPOILT = (
+    *("poison", "tombstone", "unencodable"),
+    *("wrong", "elsewhere", "textkey", "oddtopic"),
+)
 CAUSES = {
     "reject": ("unwanted", "transform", "Reject"),
     "bug": ("bug", "transform", "KeyError"),
     "large": ("too_large", "produce", "MSG_SIZE_TOO_LARGE"),
     "wrong": ("bug", "transform", "Returnedstr"),
+    "textkey": ("bug", "transform", "Keystr"),
+    "oddtopic": ("bug", "transform", "TypeError"),
     "elsewhere": ("bug", "transform", "UndeclaredTopic"),
     "poison": ("undecodable", "decode", "Reject"),
     "tombstone": ("tombstone", "decode", "Reject"),

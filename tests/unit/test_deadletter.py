@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from types import TracebackType
 
 import pytest
@@ -10,7 +11,14 @@ from hypothesis import strategies as st
 
 from lanternpipe.errors import Reject
 from lanternpipe.records import Headers, TopicPartition
-from lanternpipe.runtime.deadletter import EVENT_ID, MAX_FRAMES, Cause, DeadLetters, frames
+from lanternpipe.runtime.deadletter import (
+    EVENT_ID,
+    HEADER_BYTES,
+    MAX_FRAMES,
+    Cause,
+    DeadLetters,
+    frames,
+)
 from lanternpipe.version import VERSION
 from tests.fakes import Stored, run_of
 
@@ -144,3 +152,31 @@ def test_frames_do_not_tell_where_the_program_is_installed() -> None:
     for frame in frames(raised(depth=0)):
         assert not frame.startswith("/")
         assert "s3cret" not in frame
+
+
+@given(st.binary(max_size=300), st.binary(max_size=300), st.sampled_from([0, 100, 300, 100_000]))
+def test_a_letter_fits_into_its_topic(value: bytes, key: bytes, more: int) -> None:
+    """A value is left as it is while the letter fits; else it is cut, and its size is told."""
+    letters = DeadLetters("logins.dlq", "readers", HEADER_BYTES + more)
+    stored = Stored(value, key, headers=[("h", b"12345")])
+    sent = letters.envelope(run_of(SOURCE, [(0, stored)]), [0], [BUG])
+    (kept,) = sent.values
+    assert kept is not None
+    assert value.startswith(kept)
+    headers = dict((sent.headers or [[]])[0] or [])
+    if len(value) + len(key) + 6 <= more:
+        assert kept == value
+        assert "pipeline-value-bytes" not in headers
+    else:
+        assert len(kept) == max(0, more - len(key) - 6)
+        assert headers["pipeline-value-bytes"] == b"%d" % len(value)
+        assert headers["pipeline-value-sha256"] == sha256(value).hexdigest().encode()
+
+
+@given(st.text(), st.text())
+def test_our_headers_stay_within_their_room(kind: str, text: str) -> None:
+    """However long a reason or a text is, what we add leaves the room for it that is reckoned."""
+    full = DeadLetters("logins.dlq", "readers", 10_000_000, full_detail=True)
+    cause = Cause(kind * 10_000, "transform", kind * 10_000, text=text * 10_000)
+    headers = envelope(Stored(b"v"), cause, full)
+    assert sum(len(name) + len(content) for name, content in headers.items()) < HEADER_BYTES

@@ -140,6 +140,15 @@ def test_a_report_that_breaks_does_not_silence_the_others() -> None:
         assert reports.come.wait(2.0)
 
 
+def test_a_closed_producer_takes_nothing() -> None:
+    """What is sent after the end is refused and not lost in silence; closing twice is closing."""
+    orders = producer()
+    assert orders.close(0.0) == 0
+    with pytest.raises(DeliveryError, match="orders: the producer is closed"):
+        orders.send(Order("ann"))
+    assert orders.close(0.0) == 0
+
+
 def test_it_is_silent_unless_told_otherwise() -> None:
     """The client's own lines go to the log that was given, and nowhere by default."""
     log = LogBook()

@@ -45,6 +45,7 @@ FAULTS = (
         )
         for call in ("send_offsets", "commit", "commit", "abort")
     ],
+    happens("torn_commit", st.booleans(), st.sampled_from(["abortable", "fenced"])),
     *[
         happens("fault", st.just(call), st.just("retriable"), st.just(False))
         for call in ("init", "start_at")
@@ -68,7 +69,7 @@ def scripts(*parts: st.SearchStrategy[tuple[Any, ...]]) -> st.SearchStrategy[Scr
 
 
 @settings(max_examples=200, deadline=None, phases=PHASES)
-@given(scripts(*ORDINARY, *FAULTS))
+@given(scripts(*ORDINARY, *FAULTS, *LATER))
 def test_exactly_once_whatever_happens(script: Script) -> None:
     """Every record is processed exactly once, in order, whatever fails in whatever order."""
     World().play(script)

@@ -89,6 +89,15 @@ def test_a_committed_offset_that_is_gone_stops_the_process(
         assert part in message
 
 
+def test_a_committed_offset_that_exists_is_gone_back_to() -> None:
+    """Where the client stood behind an end that was lost, work goes on where it was committed."""
+    bench = Bench()
+    bench.world.broker.group[HERE] = 2
+    bench.start.find([HERE])
+    assert bench.source.assigned[HERE] == 2
+    assert bench.work.positions.snapshot()[HERE].next == 2
+
+
 @pytest.mark.parametrize("call", ["committed", "start_at"])
 def test_a_broker_that_does_not_answer_is_asked_again(call: str) -> None:
     """While the broker does not answer the partition waits, and no other is started twice."""

@@ -49,6 +49,19 @@ def test_undone_work_is_abandoned_not_processed() -> None:
     assert work.outcomes.counted == {("abandoned", "ILLEGAL_GENERATION"): 2}
 
 
+def test_dead_letters_of_undone_work_are_told_once() -> None:
+    """Dead letters whose work is undone come again, and are told when they are committed."""
+    world = World()
+    world.play(
+        [
+            [("append", 0, ["poison"]), ("assign", 0, False)],
+            [("fault", "commit", "abortable", False)],
+        ]
+    )
+    assert len(world.log.named("work_undone")) == 1
+    assert [line["records"] for line in world.log.named("records_dead_lettered")] == [1]
+
+
 def test_duplicates_are_counted_and_not_worked_on() -> None:
     """A record that is handed out again is dropped, and the ledger knows it."""
     _, work = working(0, 1)

@@ -62,6 +62,8 @@ RESULTS: dict[str, Callable[[str], Any]] = {
     "none": lambda _: [],
     "wrong": lambda text: text,
     "elsewhere": lambda text: Output(Shout(text), topic="undeclared"),
+    "textkey": lambda text: Output(Shout(text), key=text),  # type: ignore[arg-type]
+    "oddtopic": lambda text: Output(Shout(text), topic=[]),  # type: ignore[arg-type]
     "wrapped": lambda text: Output(Shout(text)),
 }
 

@@ -74,6 +74,7 @@ class World:
         self.log = LogBook()
         self.pauses: list[float] = []
         self.free = set(self.partitions)
+        self.searched = False  # whether a culprit was searched for in the last turn
         self._moving: set[TopicPartition] = set()
         self.start()
 
@@ -128,6 +129,7 @@ class World:
             yield False
             self.check()
             self._moving.clear()
+            self.searched = self.processor.work.culprits.limit is not None
             if self.finished() and not self.processor.work.positions.in_flight():
                 return
 
@@ -188,6 +190,11 @@ class World:
     def fault(self, call: str, kind: str, applied: bool) -> None:
         """The next call of that name fails."""
         self.broker.fail(call, FAILURES[kind](), applied=applied and kind == "doubtful")
+
+    def torn_commit(self, applied: bool, kind: str) -> None:
+        """The next commit is in doubt, and then fails, whether it was carried out or not."""
+        self.fault("commit", "doubtful", applied)
+        self.fault("commit", kind, applied=False)
 
     def busy(self, seeks: int) -> None:
         """Seeks are refused for a while."""

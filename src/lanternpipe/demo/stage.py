@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from lanternpipe.app import TopicNames, declared_topics, topic_names
 from lanternpipe.kafka.embedded import embedded_broker, embedded_settings
 from lanternpipe.kafka.temporary import temporary_topics
 from lanternpipe.pipeline import Pipeline
 from lanternpipe.ports import Log
 from lanternpipe.settings import Settings
+from lanternpipe.topology import TopicNames, declared_topics, topic_names
 
 
 class Stage(NamedTuple):
