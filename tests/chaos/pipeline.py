@@ -70,7 +70,7 @@ class Deployment:
             **(settings or {}),
         }
         self.processors: list[Processor] = []
-        config: Config = {"bootstrap.servers": servers}
+        config: Config = {"bootstrap.servers": servers, "reconnect.backoff.max.ms": 200}
         self.admin = open_admin(config, log=silent)
         self._ends = LogEnds(config, log=silent)
         # Never joins. An admin client would crash while the coordinator moves (librdkafka#5040).

@@ -32,6 +32,7 @@ def read(deployment: Deployment, topic: str, *, committed: bool = True) -> list[
             "group.id": "reader",  # never joined
             "enable.auto.commit": False,
             "enable.partition.eof": True,
+            "fetch.wait.max.ms": 10,  # at the end there is nothing to wait for
             "isolation.level": "read_committed" if committed else "read_uncommitted",
         }
     )

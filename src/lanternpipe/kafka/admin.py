@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 from confluent_kafka import (
     Consumer,
-    ConsumerGroupTopicPartitions,
     IsolationLevel,
     KafkaException,
 )
@@ -19,7 +18,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from lanternpipe.errors import FatalFailure, RetriableFailure
 from lanternpipe.kafka.clients import Events, opened
 from lanternpipe.kafka.config import Config
-from lanternpipe.kafka.errors import UNREACHABLE, failure
+from lanternpipe.kafka.errors import UNREACHABLE, failure, mapped
 from lanternpipe.ports import Log
 from lanternpipe.records import TopicPartition
 
@@ -142,20 +141,57 @@ def wait_for_broker(
 
 
 def group_offsets(
-    admin: AdminClient, group: str, partitions: Iterable[TopicPartition]
+    config: Config, group: str, partitions: Iterable[TopicPartition], *, log: Log
 ) -> dict[TopicPartition, int | None]:
     """Return the committed offsets of any group; None where there is none.
+
+    Asked by a consumer that never joins: the admin client's own request can crash the process
+    while the group's coordinator moves (librdkafka#5040).
 
     Raises:
         KafkaFailure: The broker did not answer.
     """
-    asked = ConsumerGroupTopicPartitions(group, [ClientPartition(*each) for each in partitions])
-    futures = admin.list_consumer_group_offsets([asked], request_timeout=REQUEST_SECONDS)
-    found = answer(futures[group], f"reading the offsets of group {group}")
+    asking = {
+        "group.id": group,
+        # Or the answer would wait for transactions that are open, also for one that hangs.
+        "isolation.level": "read_uncommitted",
+    }
+    reader = opened(Consumer, {**config, **Events("reader", log).hooks(), **asking})
+    asked = [ClientPartition(*each) for each in partitions]
+    what = f"reading the offsets of group {group}"
+
+    def ask() -> list[ClientPartition]:
+        with mapped(what):
+            found = reader.committed(asked, timeout=REQUEST_SECONDS)
+        for each in found:
+            if each.error is not None:
+                raise failure(each.error, what)
+        return found
+
+    try:
+        found = persistently(ask)
+    finally:
+        reader.close()
     return {
         TopicPartition(each.topic, each.partition): each.offset if each.offset >= 0 else None
-        for each in found.topic_partitions
+        for each in found
     }
+
+
+def persistently(ask: Callable[[], T]) -> T:
+    """Ask again for a while when the answer is one that passes, such as a coordinator that moves.
+
+    Raises:
+        KafkaFailure: The answer is final, or has not got better in time.
+    """
+    deadline = time.monotonic() + REQUEST_SECONDS
+    while True:
+        try:
+            return ask()
+        except RetriableFailure:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 def answer(future: Future[T], what: str) -> T:

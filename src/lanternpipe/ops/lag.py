@@ -79,7 +79,7 @@ class LagReader:
             raise TopicError(
                 f"{self._topic} does not exist; create it with `lanternpipe topics apply`"
             )
-        committed = group_offsets(self._admin, self._group, partitions)
+        committed = group_offsets(self._config, self._group, partitions, log=self._log)
         ends = self._ends.last_stable(partitions)
         firsts = self._ends.first(partitions)
         starts = {
