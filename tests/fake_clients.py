@@ -1,7 +1,6 @@
 """The clients of ``FakeBroker``: what the runtime takes for a consumer and a producer.
 
-They say with an assertion where their user breaks the rules of the real clients: a transaction
-begun before the producer is initialised, an abort without a flush, a late EndTxn that could hit.
+They assert the rules of the real ones: no abort without a flush, no late EndTxn that could hit.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from lanternpipe.errors import AbortableFailure, FencedFailure, KafkaFailure
 from lanternpipe.ports import AssignmentListener, Refusal
 from lanternpipe.records import Fetched, Outgoing, Records, TopicPartition
-from tests.fakes import FakeBroker, Stored, Written, flatten, run_of
+from tests.fakes import FakeBroker, Stored, Written, flatten, run_of, serve
 
 
 class FakeSource:
@@ -25,7 +24,10 @@ class FakeSource:
         busy: How many seeks to refuse, as during a rebalance.
         quiet: How many fetches bring nothing, as when the broker is slow to answer.
         run_length: Most records of one partition in a row.
+        listener: Who is told of the assignment.
     """
+
+    listener: AssignmentListener
 
     def __init__(self, broker: FakeBroker) -> None:
         self.assigned: dict[TopicPartition, int | None] = {}
@@ -37,17 +39,10 @@ class FakeSource:
         self._broker = broker
         self._generation = broker.generation
         self._told_ends: dict[TopicPartition, int] = {}
-        self._listener: AssignmentListener | None = None
-
-    @property
-    def listener(self) -> AssignmentListener:
-        """Return who is told of the assignment."""
-        assert self._listener is not None, "not subscribed"
-        return self._listener
 
     def subscribe(self, listener: AssignmentListener) -> None:
         """Join the group."""
-        self._listener = listener
+        self.listener = listener
 
     def assign(self, *partitions: TopicPartition) -> None:
         """Be given partitions."""
@@ -75,10 +70,10 @@ class FakeSource:
     def fetch(self, max_records: int, timeout: float) -> Fetched:
         """Return records of all partitions in turn."""
         assert max_records > 0
-        self._serve(self.before)
+        serve(self.before)
         if self.quiet:
             self.quiet -= 1
-            self._serve(self.after)
+            serve(self.after)
             return Fetched()
         runs, left = [], max_records
         while left and (some := self._take(left)):
@@ -91,7 +86,7 @@ class FakeSource:
             if offset == end and self._told_ends.get(at) != end:
                 self._told_ends[at] = end
                 ends.append((at, end))
-        self._serve(self.after)
+        serve(self.after)
         return Fetched(runs, ends, lost, left == 0)
 
     def seek(self, partition: TopicPartition, offset: int) -> bool:
@@ -118,9 +113,8 @@ class FakeSource:
 
     def committed(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int | None]:
         """Return the group's offsets."""
-        return self._broker.through(
-            "committed", lambda: {at: self._broker.group.get(at) for at in partitions}
-        )
+        group = self._broker.group
+        return self._broker.through("committed", lambda: {at: group.get(at) for at in partitions})
 
     def available(self, partition: TopicPartition) -> tuple[int, int]:
         """Return which offsets exist."""
@@ -144,10 +138,6 @@ class FakeSource:
         """Leave the group, which gives up all partitions."""
         self.revoke(*self.assigned)
         self.closed = True
-
-    def _serve(self, callbacks: deque[Callable[[], None]]) -> None:
-        while callbacks:
-            callbacks.popleft()()
 
     def _exists(self, partition: TopicPartition, offset: int | None) -> bool:
         first, end = self.available(partition)
@@ -203,7 +193,7 @@ class FakeSink:
             assert self._ready, "begin before init_transactions"
             assert not self._open, "begin within a transaction"
             assert not self._late, "a late EndTxn could end the next transaction (KAFKA-17754)"
-            self._open, self._batch, self._offsets, self._refusal = True, [], {}, None
+            self._open, self._batch, self._offsets = True, [], {}
             self._broker.begun += 1
 
         self._broker.through("begin", act)
@@ -236,7 +226,7 @@ class FakeSink:
             if not self._open:
                 return  # committed by the call before, whose answer was lost
             self.flush(0)
-            if self._refusal is not None:
+            if any(map(self._broker.refuses, self._batch)):
                 raise AbortableFailure("_INCONSISTENT", "committing")
             self._broker.store(self._batch, self._offsets)
             self._open = False

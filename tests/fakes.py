@@ -139,3 +139,9 @@ def run_of(source: TopicPartition, found: Sequence[tuple[int, Stored]]) -> Recor
         [*timestamps],
         [*headers] if any(headers) else None,
     )
+
+
+def serve(callbacks: deque[Callable[[], None]]) -> None:
+    """Call each once."""
+    while callbacks:
+        callbacks.popleft()()

@@ -46,16 +46,21 @@ class ProcessedUserLogin(UserLogin, frozen=True, gc=False):
         )
 
 
-class _Version(NamedTuple):
+class AppVersion(NamedTuple):
+    """A version of the app, which compares by number: 2.10.0 is newer than 2.9.1."""
+
     major: int
     minor: int
     patch: int
 
+    def __str__(self) -> str:
+        return f"{self.major}.{self.minor}.{self.patch}"
+
 
 # Few versions are in use at a time; a hit costs a twentieth of a microsecond.
 @lru_cache(maxsize=4096)
-def Version(text: str) -> _Version:  # noqa: N802  # reads as the type that it makes
-    """Return ``text``, such as ``"2.10.0"``, as a version that compares by number.
+def Version(text: str) -> AppVersion:  # noqa: N802  # reads as the type that it makes
+    """Return ``text``, such as ``"2.10.0"``, as a version.
 
     Raises:
         Reject: It is not three numbers with dots between them.
@@ -63,4 +68,4 @@ def Version(text: str) -> _Version:  # noqa: N802  # reads as the type that it m
     parts = text.split(".")
     if len(parts) != 3 or not all(p.isascii() and p.isdigit() and len(p) < 10 for p in parts):
         raise Reject("invalid", field="app_version", limit="N.N.N")
-    return _Version(*map(int, parts))
+    return AppVersion(*map(int, parts))

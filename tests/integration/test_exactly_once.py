@@ -246,8 +246,8 @@ def test_output_that_the_broker_refuses(deploy: Deploy) -> None:
     for answer in deployment.admin.incremental_alter_configs([resource]).values():
         answer.result(SECONDS)
     rng = random.Random(1)
-    records = list(workload(1, 600))
-    culprits = [number for number, each in enumerate(records) if each.fate == "processed"][99::400]
+    records = list(workload(1, 400))
+    culprits = [number for number, each in enumerate(records) if each.fate == "processed"][99::200]
     for number in culprits:
         # Random, or it would be compressed below the limit.
         noise = "".join(rng.choices(string.ascii_letters, k=200_000)).encode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
@@ -96,10 +97,28 @@ def test_work_is_undone_in_the_middle_of_a_fetch() -> None:
     assert undone == {"cause": "ILLEGAL_GENERATION", "records": 9}
 
 
-def test_ends_that_could_not_be_checked_do_not_outlive_a_rewind() -> None:
+BROKER_AWAY = ("fault", "committed", "retriable", False)
+TWO_MORE = ("append", 0, ["good"] * 2)
+FAILED_COMMIT = ("fault", "commit", "abortable", False)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        [[TWO_MORE, BROKER_AWAY, ("fault", "send", "abortable", False)], [("quiet", 1)]],
+        [
+            [("due", False), TWO_MORE, BROKER_AWAY],
+            [("due", True), BROKER_AWAY, FAILED_COMMIT],
+            [("quiet", 1)],
+        ],
+        [
+            [("due", False), TWO_MORE, BROKER_AWAY],
+            [("revoke", 0, False), BROKER_AWAY, FAILED_COMMIT],
+            [("quiet", 1), ("assign", 0, False)],
+        ],
+    ],
+    ids=["undone at once", "undone later", "taken away and given back"],
+)
+def test_ends_that_could_not_be_checked_do_not_outlive_their_work(script: Script) -> None:
     """An end that was reached before work was undone is not taken for progress after it."""
-    broker_away = [("fault", "committed", "retriable", False)]
-    undone = [("fault", "send", "abortable", False)]
-    World().play(
-        [*OPENING, [("append", 0, ["good"] * 2), *broker_away, *undone], [("quiet", 1)], [], []]
-    )
+    World().play([*OPENING, *script, [], []])

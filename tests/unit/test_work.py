@@ -110,6 +110,15 @@ def test_one_loss_is_made_good_at_once_and_more_are_not() -> None:
     assert len(world.pauses) == 8
 
 
+def test_losses_in_a_row_become_an_error() -> None:
+    """Work that is lost now and then is normal in a rebalance, again and again it is not."""
+    world, work = working(0)
+    for _ in range(4):
+        work.undo(WorkLostError("NOT_ENOUGH_REPLICAS"))
+    levels = [level for level, event, _ in world.log.lines if event == "work_undone"]
+    assert levels == ["warning", "warning", "warning", "error"]
+
+
 def test_losses_may_go_on_for_hours() -> None:
     """However often work is lost in a row, the process goes on trying."""
     world, work = working(0)

@@ -25,7 +25,9 @@ def as_json(found: Iterable[Variable]) -> dict[str, object]:
     """Return the settings for programs."""
     return {
         each.name: {
-            "value": to_jsonable_python(each.value, fallback=str),
+            "value": _text(each.value)
+            if isinstance(each.value, tuple)
+            else to_jsonable_python(each.value, fallback=str),
             "from": "environment" if each.given else "default",
         }
         for each in found

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
+from itertools import compress, repeat
+from operator import not_
 from typing import Any, TypeVar
 
 from lanternpipe.errors import Reject
@@ -157,29 +158,27 @@ class Planner:
     ) -> None:
         """Handle the common case: each result is one output event or ``Skip``."""
         wanted = self._output.event
-        live = records
-        if len(results) != len(records) or kinds.count(wanted) != len(results):
-            keep = [False] * len(records)
-            for place, kind in zip(places, kinds, strict=True):
-                keep[place] = kind is wanted
-            live = records.select(keep)
-            places = [place for place, kind in zip(places, kinds, strict=True) if kind is wanted]
-            plan.filtered.update(str(each.reason) for each in results if type(each) is Skip)
-            results = [result for result in results if type(result) is wanted]
+        keys, timestamps, headers = records.keys, records.timestamps, records.headers
+        if kinds.count(wanted) != len(records):
+            ours = [kind is wanted for kind in kinds]
+            for result in compress(results, map(not_, ours)):
+                if type(result) is Skip:
+                    plan.filtered[str(result.reason)] += 1
+            results = list(compress(results, ours))
+            places = list(compress(places, ours))
+            keys, timestamps, headers = _columns_at(places, keys, timestamps, headers)
         values, unencodable = attempt(self._output.encode, results)
         refused = {place: Cause.of(error, "encode") for place, error in unencodable.items()}
-        refused.update(_too_large(values, live.keys, live.headers, self._output.max_bytes))
+        refused.update(_too_large(values, keys, headers, self._output.max_bytes))
         if refused:
             for place, cause in refused.items():
                 causes[places[place]] = cause
-            keep = [place not in refused for place in range(len(live))]
-            live = live.select(keep)
-            values = [value for value, kept in zip(values, keep, strict=True) if kept]
+            left = [place for place in range(len(values)) if place not in refused]
+            values = [values[place] for place in left]
+            keys, timestamps, headers = _columns_at(left, keys, timestamps, headers)
         plan.processed += len(values)
         if values:
-            plan.outgoing.append(
-                Outgoing(self._output.name, live.keys, [*values], live.timestamps, live.headers)
-            )
+            plan.outgoing.append(Outgoing(self._output.name, keys, [*values], timestamps, headers))
 
     def _plan_any_outputs(
         self,
@@ -256,6 +255,20 @@ class _Refused(Exception):  # noqa: N818  # control flow inside this file
         self.cause = cause
 
 
+def _columns_at(
+    places: Sequence[int],
+    keys: list[bytes | None],
+    timestamps: list[int],
+    headers: list[Headers | None] | None,
+) -> tuple[list[bytes | None], list[int], list[Headers | None] | None]:
+    """Return the columns of an output with only the records at ``places``."""
+    return (
+        list(map(keys.__getitem__, places)),
+        list(map(timestamps.__getitem__, places)),
+        None if headers is None else list(map(headers.__getitem__, places)),
+    )
+
+
 def _too_large(
     values: list[bytes],
     keys: list[bytes | None],
@@ -263,9 +276,7 @@ def _too_large(
     limit: int,
 ) -> dict[int, Cause]:
     """Find the records that the topic would refuse; the largest first, as that is cheap."""
-    largest = max(map(len, filter(None, values)), default=0)
-    largest += max(map(len, filter(None, keys)), default=0)
-    if headers is None and largest + RECORD_OVERHEAD_BYTES <= limit:
+    if headers is None and _longest(values) + _longest(keys) + RECORD_OVERHEAD_BYTES <= limit:
         return {}
     found: dict[int, Cause] = {}
     for place, value in enumerate(values):
@@ -275,3 +286,10 @@ def _too_large(
         if size > limit:
             found[place] = Cause("too_large", "produce", "MSG_SIZE_TOO_LARGE", limit=f"{limit}")
     return found
+
+
+def _longest(column: Sequence[bytes | None]) -> int:
+    try:
+        return max(map(len, column), default=0)  # type: ignore[arg-type]  # None is what `except` is for
+    except TypeError:
+        return max(map(len, filter(None, column)), default=0)

@@ -1,0 +1,88 @@
+"""A committer with the fakes around it, and the errors that it may meet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from lanternpipe.errors import (
+    AbortableFailure,
+    FatalFailure,
+    FencedFailure,
+    KafkaFailure,
+    RetriableFailure,
+)
+from lanternpipe.records import Outgoing, TopicPartition
+from lanternpipe.runtime.commit import ExactlyOnce, WorkLostError
+from tests.fake_clients import FakeSink, FakeSource
+from tests.fakes import FakeBroker
+from tests.unit.worlds import DEADLINE
+
+HERE = TopicPartition("in", 0)
+
+
+def batch(*values: bytes) -> Outgoing:
+    """Return records to be sent."""
+    return Outgoing("out", [b"k"] * len(values), [*values], [0] * len(values))
+
+
+def retriable() -> KafkaFailure:
+    """Return an error after which the same call may be made again."""
+    return RetriableFailure("COORDINATOR_LOAD_IN_PROGRESS", "asking")
+
+
+def doubtful() -> KafkaFailure:
+    """Return an error after which nobody knows whether the call was carried out."""
+    return RetriableFailure("_TIMED_OUT", "asking", indefinite=True)
+
+
+def abortable() -> KafkaFailure:
+    """Return an error after which the transaction must be aborted."""
+    return AbortableFailure("ILLEGAL_GENERATION", "asking")
+
+
+def fenced() -> KafkaFailure:
+    """Return an error of a producer that has been replaced, or was too late."""
+    return FencedFailure("PRODUCER_FENCED", "asking")
+
+
+def fatal() -> KafkaFailure:
+    """Return an error after which nothing goes."""
+    return FatalFailure("_FATAL", "asking")
+
+
+class Bench:
+    """An exactly-once committer with the fakes around it."""
+
+    def __init__(self, *, shared: bool = False) -> None:
+        self.broker = FakeBroker.with_partitions(1)
+        self.broker.refuses = lambda each: each.value == b"bad"
+        self.source, self.sink = FakeSource(self.broker), FakeSink(self.broker)
+        self.waits: list[str] = []
+        self.committer = ExactlyOnce(
+            self.sink,
+            self.source,
+            deadline=DEADLINE,
+            id_is_shared=shared,
+            waiting=self.waits.append,
+        )
+        self.committer.start()
+        self.broker.calls.clear()
+
+    @property
+    def calls(self) -> list[str]:
+        """Return the names of all calls since the start."""
+        return self.broker.calls
+
+    @property
+    def values(self) -> list[bytes | None]:
+        """Return what committed readers see."""
+        return [each.value for each in self.broker.written]
+
+
+def lost(act: Callable[[], object]) -> WorkLostError:
+    """Return the error by which ``act`` says that the open work is undone."""
+    with pytest.raises(WorkLostError) as caught:
+        act()
+    return caught.value
