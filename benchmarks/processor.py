@@ -184,7 +184,9 @@ def calm_drain(contender: str, number: int, broker: Broker, records: int, kept: 
     """Drain once; again, but not for ever, if others have used the machine meanwhile."""
     for attempt in range(TRIES):
         await_calm()
-        run = drain(contender, f"bench-output-{number}-{attempt}", broker, records, kept)
+        run = drain(
+            contender, f"bench-output-{contender}-{number}-{attempt}", broker, records, kept
+        )
         print(
             f"{contender:14} {run.records_per_second:9,.0f} records/s  {run.cpu_us:5.2f} µs  "
             f"{run.rss_mib:4.0f} MiB  full speed after {run.full_speed_s:.1f} s  "

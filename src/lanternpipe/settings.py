@@ -21,6 +21,8 @@ from lanternpipe.errors import ConfigError
 
 PREFIX = "PIPELINE_"
 APP_PREFIX = "PIPELINE_APP__"
+# What is in the name of a setting whose value must not be shown.
+SECRET = ("password", "passphrase", "secret", "token", "credential", "key.pem")
 
 # Keys on which the guarantees rest; changing them by EXTRA would silently break a promise.
 OWNED_CLIENT_KEYS = frozenset(
@@ -198,7 +200,7 @@ class Settings(BaseSettings):
         "later: `earliest`, `latest` or a time such as `2026-01-31T08:00:00Z`.",
     )
     batch_records: int = Field(
-        250, ge=1, le=10_000, description="Most records handed to one pass over a batch."
+        500, ge=1, le=10_000, description="Most records handed to one pass over a batch."
     )
     shutdown_grace: float = Field(
         10.0, gt=0, description="Seconds for a clean stop before the process ends itself."
@@ -269,7 +271,13 @@ def load_settings() -> Settings:
         ConfigError: A value is wrong or a variable is unknown; the message names it.
     """
     unknown = unknown_variables()
-    if refused := [text for name, text in unknown.items() if "__" in name]:
+    short = {name.replace("__", "_") for name in _names(Settings, PREFIX)}
+    if refused := [
+        text
+        for name, text in unknown.items()
+        # One underscore too few; what Kubernetes sets by such a name is an address.
+        if "__" in name or (name.upper() in short and "://" not in os.environ[name])
+    ]:
         raise ConfigError("\n".join(refused))
     chosen = any(name.upper() == f"{PREFIX}INSTANCE" for name in os.environ)
     defaults = {"instance": socket.gethostname()} if not chosen and _in_container() else {}
@@ -362,7 +370,9 @@ def _load(model: Any, prefix: str, **defaults: str) -> Any:
             name = (prefix + "__".join(place)).upper() if place else prefix + "…"
             text = problem["msg"].removeprefix("Value error, ")
             given = problem.get("input")
-            shown = f" (given: {given!r})" if isinstance(given, str | int | float) else ""
+            secret = any(word in name.lower() for word in SECRET)
+            told = isinstance(given, str | int | float) and not secret
+            shown = f" (given: {given!r})" if told else ""
             lines.append(f"{name}: {text}{shown}")
         raise ConfigError("\n".join(lines)) from error
 

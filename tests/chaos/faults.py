@@ -5,17 +5,20 @@ from __future__ import annotations
 import random
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from threading import Event, Thread
 from typing import Literal, NamedTuple
 
 from lanternpipe.records import TopicPartition
 from lanternpipe.testing.kafka_cluster import KafkaCluster
-from tests.chaos.pipeline import Deployment, Processor
+from tests.chaos.deployment import Deployment
+from tests.chaos.processor import Processor
 from tests.chaos.waiting import until
 from tests.chaos.watch import CommitWatch
 
 TAKE_OVER_SECONDS = 60.0  # a session time-out of 6 s and a rebalance: up to 11 s seen
-BROKER = 1
+BROKER, RUN_SECONDS, PAUSE_SECONDS = 1, 0.002, 0.03  # the latter while it is slow
 FENCED = 5  # exit code of a process that another one has replaced
 
 Kind = Literal["kill", "freeze", "restart broker"]
@@ -36,21 +39,47 @@ class Fault(NamedTuple):
     after: float
 
 
-def schedule(seed: int, *, kills: int, freezes: tuple[int, ...], restarts: int) -> list[Fault]:
-    """Plan the faults of two processes; the same seed gives the same plan.
+def schedule(
+    seed: int, *, kills: Sequence[int], freezes: Sequence[int], restarts: int
+) -> list[Fault]:
+    """Plan the faults of a run; the same seed gives the same plan.
 
     Args:
         seed: Of order and times.
-        kills: How many times processes are killed; the two take turns in it.
+        kills: How many times each process is killed.
         freezes: Which processes are frozen.
         restarts: How many times the broker is restarted.
     """
     rng = random.Random(seed)
     plan: list[tuple[Kind, int]] = [("freeze", target) for target in freezes]
-    plan += [("kill", number % 2) for number in range(kills)]
-    plan += [("restart broker", number % 2) for number in range(restarts)]
+    plan += [("kill", target) for target, times in enumerate(kills) for _ in range(times)]
+    plan += [("restart broker", rng.randrange(len(kills))) for _ in range(restarts)]
     rng.shuffle(plan)
-    return [Fault(kind, target, round(rng.uniform(0.0, 1.5), 3)) for kind, target in plan]
+    return [Fault(kind, target, round(rng.uniform(0.0, 1.0), 3)) for kind, target in plan]
+
+
+@contextmanager
+def slow_broker(cluster: KafkaCluster) -> Iterator[None]:
+    """Let the broker answer once in a while only.
+
+    Requests then take up most of the time, so that a kill hits a process in the middle of a
+    commit, between two requests, and seldom at work, where it would do little harm.
+    """
+    done = Event()
+
+    def stutter() -> None:
+        while not done.wait(RUN_SECONDS):
+            cluster.pause(BROKER)
+            time.sleep(PAUSE_SECONDS)
+            cluster.resume(BROKER)
+
+    thread = Thread(target=stutter, name="slow-broker", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 class Chaos:
@@ -81,19 +110,20 @@ class Chaos:
     def run(self, fault: Fault) -> None:
         """Wait until the target is at work, then hurt it, and help it up again."""
         target = self.processors[fault.target]
-        at_work = False
-        while not at_work:
+        self._await_work(target)
+        time.sleep(fault.after)  # a moment from the seed: nothing is waited for
+        if not target.partitions():  # a rebalance came in between
             self._await_work(target)
-            time.sleep(fault.after)  # a moment from the seed: nothing is waited for
-            at_work = bool(target.partitions())  # or else a rebalance came in between
         if fault.kind == "restart broker":
             self._cluster.stop(BROKER)
             self._note("broker stopped")
             self._cluster.start(BROKER)
             self._note("broker started")
         elif fault.kind == "kill":
+            with slow_broker(self._cluster):
+                time.sleep(fault.after)
+                target.kill()
             self._note(f"{target.name} killed")
-            target.kill()
             target.start()
         else:
             self._freeze(fault.target)

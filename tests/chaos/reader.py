@@ -10,8 +10,8 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from lanternpipe.runtime.deadletter import EVENT_ID
 from logins.events import ProcessedUserLogin
+from tests.chaos.deployment import Deployment
 from tests.chaos.history import Seen
-from tests.chaos.pipeline import Deployment
 from tests.chaos.workload import Record
 
 READ_SECONDS = 60.0

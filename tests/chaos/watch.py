@@ -9,7 +9,7 @@ from typing import Self
 
 from lanternpipe.errors import KafkaFailure
 from lanternpipe.records import TopicPartition
-from tests.chaos.pipeline import Deployment
+from tests.chaos.deployment import Deployment
 
 SAMPLE_EVERY = 0.1
 
@@ -45,10 +45,10 @@ class CommitWatch:
         moved: dict[TopicPartition, float] = {}
         for at, offsets in self._samples:
             if at <= since:
-                before = offsets
                 continue
+            before = before or offsets
             for partition, offset in offsets.items():
-                if offset > before.get(partition, 0):
+                if offset > before[partition]:
                     moved.setdefault(partition, at - since)
             if len(moved) == len(offsets):
                 return min(moved.values()), max(moved.values())

@@ -20,8 +20,8 @@ from lanternpipe.settings import KafkaSettings
 from logins.events import UserLogin
 from logins.pipeline import pipeline
 from logins.samples import CURRENT_VERSIONS, OLD_VERSIONS, POISON
+from tests.chaos.deployment import Deployment
 from tests.chaos.history import Ack, Fate, Sent
-from tests.chaos.pipeline import Deployment
 
 KEYS = 3_000
 FILTERED = 0.05

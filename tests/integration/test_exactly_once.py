@@ -21,8 +21,9 @@ from lanternpipe.testing.kafka_cluster import (
     NoKafkaError,
     kafka_cluster,
 )
+from tests.chaos.deployment import Deployment
 from tests.chaos.history import Ack, Report, Sent, check
-from tests.chaos.pipeline import Deployment, Processor
+from tests.chaos.processor import Processor
 from tests.chaos.reader import read, seen
 from tests.chaos.waiting import until
 from tests.chaos.workload import Record, Sender, workload

@@ -187,11 +187,11 @@ def test_config_for_people(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Settings are shown with their variables, and below them what nothing reads."""
-    monkeypatch.setenv("PIPELINE_HTTP_PORT", "80")
+    monkeypatch.setenv("PIPELINE_SERVICE_HOST", "10.0.0.1")
     assert main(["config"]) == 0
     said = capsys.readouterr().out
     assert "PIPELINE_KAFKA__BOOTSTRAP_SERVERS" in said
-    assert "PIPELINE_HTTP_PORT is not a setting" in said
+    assert "PIPELINE_SERVICE_HOST is not a setting" in said
 
 
 def test_a_reader_that_goes_away_is_no_traceback() -> None:

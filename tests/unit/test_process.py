@@ -97,6 +97,13 @@ def test_work_is_undone_in_the_middle_of_a_fetch() -> None:
     assert undone == {"cause": "ILLEGAL_GENERATION", "records": 9}
 
 
+def test_the_client_is_served_while_nothing_comes() -> None:
+    """A turn without records serves what the client has to tell, which would pile up."""
+    world = World()
+    world.play([[("assign", 0, False)], [], [("disturb",)]])
+    assert not world.sink.disturbed
+
+
 BROKER_AWAY = ("fault", "committed", "retriable", False)
 TWO_MORE = ("append", 0, ["good"] * 2)
 FAILED_COMMIT = ("fault", "commit", "abortable", False)

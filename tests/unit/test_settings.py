@@ -6,7 +6,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, SecretStr
 
 from lanternpipe.errors import ConfigError
 from lanternpipe.pipeline import NoSettings
@@ -25,6 +25,12 @@ class Shop(BaseModel):
 
     limit: int = Field(5, ge=1, description="Most of it.")
     name: str = "corner"
+
+
+class Guarded(BaseModel):
+    """Settings with a secret that must be long."""
+
+    api_token: SecretStr = Field(SecretStr("x" * 20), min_length=20)
 
 
 def given(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
@@ -168,11 +174,17 @@ def test_an_unknown_variable_is_refused_with_a_suggestion(
 
 def test_variables_of_kubernetes_are_told_and_tolerated(monkeypatch: pytest.MonkeyPatch) -> None:
     """What Kubernetes sets for a service named "pipeline" does not stop the program."""
-    given(monkeypatch, {"PORT": "tcp://10.0.0.1:80", "HTTP_PORT": "80"})
+    given(monkeypatch, {"PORT": "tcp://10.0.0.1:80", "HTTP_PORT": "tcp://10.0.0.1:80"})
     assert load_settings().http.port == 0
     told = unknown_variables()
     assert list(told) == ["PIPELINE_HTTP_PORT", "PIPELINE_PORT"]
     assert told["PIPELINE_HTTP_PORT"].endswith("did you mean PIPELINE_HTTP__PORT?")
+
+
+def test_one_underscore_too_few_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The likeliest slip of all does not make a program talk to the wrong broker."""
+    message = refusal(monkeypatch, {"KAFKA_BOOTSTRAP_SERVERS": "prod:9092"})
+    assert message.endswith("did you mean PIPELINE_KAFKA__BOOTSTRAP_SERVERS?")
 
 
 @pytest.mark.parametrize("name", ["KAFKA", "KAFKA__EXTRA", "HTTP"])
@@ -261,3 +273,12 @@ def test_an_unknown_variable_of_the_pipeline_is_refused(monkeypatch: pytest.Monk
     given(monkeypatch, {"APP__LIMITT": "7"})
     with pytest.raises(ConfigError, match="PIPELINE_APP__LIMITT"):
         load_app_settings(Shop)
+
+
+def test_a_wrong_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message about a wrong secret names its variable and keeps the secret."""
+    given(monkeypatch, {"APP__API_TOKEN": "s3cret"})
+    with pytest.raises(ConfigError) as caught:
+        load_app_settings(Guarded)
+    assert str(caught.value).startswith("PIPELINE_APP__API_TOKEN: ")
+    assert "s3cret" not in str(caught.value)

@@ -142,6 +142,21 @@ def test_a_refused_dead_letter_does_not_spin() -> None:
         refuse()
 
 
+def test_only_partitions_with_records_are_condemned() -> None:
+    """A partition of which a refused transaction held an end alone is not held guilty for it."""
+    world, work = working(0)
+    world.broker.group[THERE] = 1
+
+    work.reach_ends([(THERE, 2)])
+    for _ in range(2):
+        work.undo(WorkLostError("INVALID_RECORD", refused=True))
+        work.seek()
+        work.admit(run(0))
+        work.reach_ends([(THERE, 2)])
+    assert work.culprits.verdicts(run(0)) == {0: "INVALID_RECORD"}
+    assert work.culprits.verdicts(run(1, at=THERE)) == {}
+
+
 def test_waits_no_longer_than_until_a_commit_is_due() -> None:
     """With nothing open the loop may wait as long as it likes, and with work until its commit."""
     world, work = working()

@@ -9,9 +9,8 @@ from pydantic_core import to_jsonable_python
 from rich.console import RenderableType
 from rich.table import Table
 
-from lanternpipe.settings import APP_PREFIX, Settings, Variable, variables
+from lanternpipe.settings import APP_PREFIX, SECRET, Settings, Variable, variables
 
-SECRET = ("password", "passphrase", "secret", "token", "credential", "key.pem")
 MASK = "********"
 
 

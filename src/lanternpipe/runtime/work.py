@@ -180,7 +180,11 @@ class Work:
 
     def undo(self, lost: WorkLostError) -> None:
         """Follow the committer, which has undone the work on the broker."""
-        stretch = self.positions.touched()
+        positions = self.positions.snapshot()
+        # Only records can be at fault: an end alone, behind markers, has none.
+        stretch = {
+            at: span for at, span in self.positions.touched().items() if positions[at].in_flight
+        }
         targets, records = self.positions.rewind()
         self.outcomes.abandon(records, lost.code)
         self._report.abandon()
