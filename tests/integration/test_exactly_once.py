@@ -278,8 +278,8 @@ def test_broker_away_for_longer_than_a_transaction_may_last(
     with Sender(deployment, list(workload(1, 8_000)), rate=1_000) as sender:
         for each in (named, nameless):
             each.start()
-        for each in (named, nameless):
-            each.until(lambda at=each: bool(at.partitions()), SECONDS, "partitions")
+        named.until(lambda: bool(named.partitions()), SECONDS, "partitions")
+        nameless.until(lambda: bool(nameless.partitions()), SECONDS, "partitions")
         nameless.until(lambda: all(deployment.committed().values()), SECONDS, "commits")
         cluster.stop(BROKER)
         stopped = time.monotonic()
