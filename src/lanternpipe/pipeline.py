@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
+from msgspec import Struct
 from pydantic import BaseModel
 
 SettingsT_co = TypeVar("SettingsT_co", covariant=True)
@@ -28,8 +29,7 @@ class Context(Generic[SettingsT_co]):
         self.settings = settings
 
 
-@dataclass(frozen=True, slots=True)
-class Skip:
+class Skip(Struct, frozen=True, gc=False):
     """Returned by a transform that wants no output for this event: it is counted as filtered.
 
     Attributes:

@@ -30,21 +30,6 @@ class ProcessedUserLogin(UserLogin, frozen=True, gc=False):
 
     processed_timestamp: EpochSeconds
 
-    @classmethod
-    def from_login(cls, login: UserLogin, processed_timestamp: int) -> ProcessedUserLogin:
-        """Return ``login`` with ``processed_timestamp``, in seconds since 1970."""
-        # Written out: half the price of any generic copy, on every record.
-        return cls(
-            login.user_id,
-            login.app_version,
-            login.ip,
-            login.locale,
-            login.device_id,
-            login.timestamp,
-            login.device_type,
-            processed_timestamp,
-        )
-
 
 class AppVersion(NamedTuple):
     """A version of the app, which compares by number: 2.10.0 is newer than 2.9.1."""

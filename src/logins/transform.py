@@ -29,4 +29,13 @@ def transform(login: UserLogin, ctx: Context[Settings]) -> ProcessedUserLogin | 
     """Let a login through unless its app is too old, and note when that was."""
     if Version(login.app_version) < ctx.settings.minimum_version:
         return Skip("old_app_version")
-    return ProcessedUserLogin.from_login(login, processed_timestamp=ctx.now)
+    return ProcessedUserLogin(
+        user_id=login.user_id,
+        app_version=login.app_version,
+        ip=login.ip,
+        locale=login.locale,
+        device_id=login.device_id,
+        timestamp=login.timestamp,
+        device_type=login.device_type,
+        processed_timestamp=ctx.now,
+    )

@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
 
+from lanternpipe import Context
 from lanternpipe.codec.json import JsonCodec
 from lanternpipe.errors import Reject
 from logins.events import ProcessedUserLogin, UserLogin
+from logins.transform import Settings, transform
 
 CODEC = JsonCodec(UserLogin)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
@@ -75,7 +77,8 @@ def test_encoded_is_compact_json_in_declared_order(login: UserLogin) -> None:
 def test_sample_of_the_documentation() -> None:
     """The documented input gives the documented output, byte for byte but for blanks."""
     login = CODEC.decode(sample())
-    output = JsonCodec(ProcessedUserLogin).encode(ProcessedUserLogin.from_login(login, 1729741923))
+    event = transform(login, Context(1729741923, Settings()))
+    output = JsonCodec(ProcessedUserLogin).encode(event)
     expected = {**SAMPLE, "processed_timestamp": 1729741923}
     assert output == json.dumps(expected, separators=(",", ":")).encode()
 

@@ -97,9 +97,12 @@ class RecordConsumer:
             return Fetched()
         ends: list[tuple[TopicPartition, int]] = []
         lost: list[TopicPartition] = []
-        if any(map(Message.error, messages)):
+        # An event of the client that is no record has no timestamp either.
+        timestamps = [stamp for kind, stamp in map(Message.timestamp, messages) if kind]
+        if len(timestamps) < len(messages):
             messages = self._sort_out(messages, ends, lost)
-        return Fetched(self._runs(messages), ends, lost, self._full)
+            timestamps = list(map(_timestamp, messages))
+        return Fetched(self._runs(messages, timestamps), ends, lost, self._full)
 
     def seek(self, partition: TopicPartition, offset: int) -> bool:
         """Go on reading at ``offset``; False while a rebalance is going on."""
@@ -169,7 +172,7 @@ class RecordConsumer:
         """Leave the group."""
         self._consumer.close()
 
-    def _runs(self, messages: list[Message]) -> list[Records]:
+    def _runs(self, messages: list[Message], timestamps: list[int]) -> list[Records]:
         """Cut messages into runs of one partition; while behind, a batch is mostly one run."""
         partitions = list(map(Message.partition, messages))
         if len(self._topics) == 1:
@@ -177,12 +180,12 @@ class RecordConsumer:
         else:
             places = list(zip(map(Message.topic, messages), partitions, strict=True))
         if places and places.count(places[0]) == len(places):
-            return [_columns(_place(messages[0]), messages)]
+            return [_columns(messages, timestamps)]
         runs = []
         start = 0
         for end in range(1, len(places) + 1):
             if end == len(places) or places[end] != places[start]:
-                runs.append(_columns(_place(messages[start]), messages[start:end]))
+                runs.append(_columns(messages[start:end], timestamps[start:end]))
                 start = end
         return runs
 
@@ -211,20 +214,22 @@ class RecordConsumer:
         return records
 
 
-def _columns(source: TopicPartition, messages: list[Message]) -> Records:
+def _columns(messages: list[Message], timestamps: list[int]) -> Records:
     headers: list[Any] = list(map(Message.headers, messages))
     return Records(
-        source,
+        _place(messages[0]),
         cast("list[int]", list(map(Message.offset, messages))),
         list(map(Message.key, messages)),
         list(map(Message.value, messages)),
-        # A record without timestamp shows -1, which would be stored as such; 0 means "now".
-        [
-            0 if kind == TIMESTAMP_NOT_AVAILABLE else stamp
-            for kind, stamp in map(Message.timestamp, messages)
-        ],
+        timestamps,
         None if headers.count(None) == len(headers) else headers,
     )
+
+
+def _timestamp(message: Message) -> int:
+    """Return 0, which means "now", for a record without: the client shows -1."""
+    kind, stamp = message.timestamp()
+    return 0 if kind == TIMESTAMP_NOT_AVAILABLE else stamp
 
 
 def _place(message: Message) -> TopicPartition:

@@ -69,10 +69,12 @@ class RecordProducer:
             self._wait_for_room()
         sent = 0
         while sent < len(batch):
-            rest = slice(sent, None)
-            columns: list[Any] = [batch.timestamps[rest]]
+            columns: list[Any] = [batch.values, batch.keys, batch.timestamps]
             if batch.headers is not None:
-                columns.append(batch.headers[rest])
+                columns.append(batch.headers)
+            if sent:
+                columns = [column[sent:] for column in columns]
+            values, keys, *others = columns
             done: list[None] = []
             try:
                 # Positional up to the timestamp: keywords would cost a third more. What was
@@ -81,12 +83,12 @@ class RecordProducer:
                     map(
                         producer.produce,
                         repeat(batch.topic),
-                        batch.values[rest],
-                        batch.keys[rest],
+                        values,
+                        keys,
                         repeat(-1),
                         repeat(None),
                         repeat(None),
-                        *columns,
+                        *others,
                     )
                 )
             except BufferError:  # full by bytes

@@ -7,10 +7,9 @@ body per record costs more than the client library does.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import compress, repeat
-from operator import not_
+from itertools import compress, count, repeat
 from typing import Any, TypeVar
 
 from lanternpipe.errors import Reject
@@ -62,7 +61,7 @@ class Plan:
 
 def attempt(
     function: Callable[..., T], column: Sequence[Any], *more: Iterable[Any]
-) -> tuple[list[T], dict[int, Exception]]:
+) -> tuple[list[T | None], dict[int, Exception]]:
     """Map ``function`` over columns; where it raises, the result is None and the error is kept.
 
     ``list.extend`` keeps what it got before an exception and ``map`` goes on behind the element
@@ -119,6 +118,27 @@ class Planner:
             condemned: Offsets whose output the broker refuses, with its code.
         """
         causes: dict[int, Cause] = {}
+        results = self._results(records, ctx, condemned or {}, causes)
+        plan = Plan()
+        kinds = list(map(type, results))
+        skipped = list(_places_of(Skip, kinds))
+        if kinds.count(self._output.event) + len(skipped) + len(causes) == len(results):
+            plan.filtered.update(str(results[place].reason) for place in skipped)
+            self._plan_single_outputs(plan, records, results, skipped, causes)
+        else:
+            self._plan_any_outputs(plan, records, results, causes)
+        if causes:
+            self._plan_dead_letters(plan, records, causes)
+        return plan
+
+    def _results(
+        self,
+        records: Records,
+        ctx: Context[Any],
+        condemned: Mapping[int, str],
+        causes: dict[int, Cause],
+    ) -> list[Any]:
+        """Return what the transform made of each record; None where ``causes`` says why not."""
         events, broken = attempt(self._decode, records.values)
         for place, error in broken.items():
             causes[place] = Cause.of(self._explain(records.values[place], error), "decode")
@@ -126,73 +146,64 @@ class Planner:
             for place, offset in enumerate(records.offsets):
                 if offset in condemned:
                     causes[place] = Cause("unproducible", "produce", condemned[offset])
-        if causes:  # the rare case: leave out what will not be transformed
-            places = [place for place in range(len(records)) if place not in causes]
+        places: Sequence[int] = range(len(records))
+        if causes:
+            places = [place for place in places if place not in causes]
             events = [events[place] for place in places]
-        else:
-            places = list(range(len(records)))
-
-        results, raised = attempt(self._transform, events, repeat(ctx))
+        transform = self._transform
+        raised: dict[int, Exception] = {}
+        try:
+            # Python calls Python faster than `map` does.
+            results: list[Any] = [transform(event, ctx) for event in events]
+        except Exception:  # noqa: BLE001  # told by the second pass, one by one
+            results, raised = attempt(transform, events, repeat(ctx))
+        if causes:
+            made = dict(zip(places, results, strict=True))
+            results = [made.get(place) for place in range(len(records))]
         for index, error in raised.items():
             causes[places[index]] = Cause.of(error, "transform")
-
-        plan = Plan()
-        kinds = list(map(type, results))
-        simple = kinds.count(self._output.event) + kinds.count(Skip) + len(raised)
-        if simple == len(results):
-            self._plan_single_outputs(plan, records, places, results, kinds, causes)
-        else:
-            self._plan_any_outputs(plan, records, places, results, raised, causes)
-        if causes:
-            self._plan_dead_letters(plan, records, causes)
-        return plan
+        return results
 
     def _plan_single_outputs(
         self,
         plan: Plan,
         records: Records,
-        places: list[int],
         results: list[Any],
-        kinds: list[type],
+        skipped: Sequence[int],
         causes: dict[int, Cause],
     ) -> None:
-        """Handle the common case: each result is one output event or ``Skip``."""
-        wanted = self._output.event
+        """Handle the common case: each result is one output event, ``Skip``, or a failure."""
         keys, timestamps, headers = records.keys, records.timestamps, records.headers
-        if kinds.count(wanted) != len(records):
-            ours = [kind is wanted for kind in kinds]
-            for result in compress(results, map(not_, ours)):
-                if type(result) is Skip:
-                    plan.filtered[str(result.reason)] += 1
-            results = list(compress(results, ours))
-            places = list(compress(places, ours))
-            keys, timestamps, headers = _columns_at(places, keys, timestamps, headers)
+        keep = [True] * len(results)
+        for place in (*skipped, *causes):
+            keep[place] = False
+        if not all(keep):
+            results = list(compress(results, keep))
+            keys, timestamps, headers = _kept(keep, keys, timestamps, headers)
         values, unencodable = attempt(self._output.encode, results)
-        refused = {place: Cause.of(error, "encode") for place, error in unencodable.items()}
+        refused = {index: Cause.of(error, "encode") for index, error in unencodable.items()}
         refused.update(_too_large(values, keys, headers, self._output.max_bytes))
         if refused:
-            for place, cause in refused.items():
-                causes[places[place]] = cause
-            left = [place for place in range(len(values)) if place not in refused]
-            values = [values[place] for place in left]
-            keys, timestamps, headers = _columns_at(left, keys, timestamps, headers)
+            places = list(compress(count(), keep))
+            causes.update((places[index], cause) for index, cause in refused.items())
+            left = [index not in refused for index in range(len(values))]
+            values = list(compress(values, left))
+            keys, timestamps, headers = _kept(left, keys, timestamps, headers)
         plan.processed += len(values)
         if values:
-            plan.outgoing.append(Outgoing(self._output.name, keys, [*values], timestamps, headers))
+            plan.outgoing.append(Outgoing(self._output.name, keys, values, timestamps, headers))
 
     def _plan_any_outputs(
         self,
         plan: Plan,
         records: Records,
-        places: list[int],
         results: list[Any],
-        raised: dict[int, Exception],
         causes: dict[int, Cause],
     ) -> None:
         """Handle results of any form, one by one, so that outputs keep the order of inputs."""
         by_topic: dict[str, Outgoing] = {}
-        for index, (place, result) in enumerate(zip(places, results, strict=True)):
-            if index in raised:
+        for place, result in enumerate(results):
+            if place in causes:
                 continue
             if type(result) is Skip:
                 plan.filtered[str(result.reason)] += 1
@@ -255,41 +266,54 @@ class _Refused(Exception):  # noqa: N818  # control flow inside this file
         self.cause = cause
 
 
-def _columns_at(
-    places: Sequence[int],
+def _places_of(kind: type, kinds: list[type]) -> Iterator[int]:
+    """Yield where ``kind`` is; it is mostly rare, and a search runs at C speed."""
+    place = -1
+    for _ in range(kinds.count(kind)):
+        place = kinds.index(kind, place + 1)
+        yield place
+
+
+def _kept(
+    keep: Sequence[bool],
     keys: list[bytes | None],
     timestamps: list[int],
     headers: list[Headers | None] | None,
 ) -> tuple[list[bytes | None], list[int], list[Headers | None] | None]:
-    """Return the columns of an output with only the records at ``places``."""
+    """Return the columns of an output with only the records that ``keep`` tells."""
     return (
-        list(map(keys.__getitem__, places)),
-        list(map(timestamps.__getitem__, places)),
-        None if headers is None else list(map(headers.__getitem__, places)),
+        list(compress(keys, keep)),
+        list(compress(timestamps, keep)),
+        None if headers is None else list(compress(headers, keep)),
     )
 
 
 def _too_large(
-    values: list[bytes],
+    values: list[bytes | None],
     keys: list[bytes | None],
     headers: list[Headers | None] | None,
     limit: int,
 ) -> dict[int, Cause]:
-    """Find the records that the topic would refuse; the largest first, as that is cheap."""
-    if headers is None and _longest(values) + _longest(keys) + RECORD_OVERHEAD_BYTES <= limit:
+    """Find the records that the topic would refuse; all at once first, as that is cheap."""
+    rest = limit - RECORD_OVERHEAD_BYTES - sum(map(_headers_size, filter(None, headers or ())))
+    if any(_length(of, values) + _length(of, keys) <= rest for of in (sum, max)):
         return {}
     found: dict[int, Cause] = {}
     for place, value in enumerate(values):
         size = len(value or b"") + len(keys[place] or b"") + RECORD_OVERHEAD_BYTES
-        for name, content in (headers[place] if headers else None) or ():
-            size += len(name) + len(content or b"")
+        size += _headers_size((headers[place] if headers else None) or ())
         if size > limit:
             found[place] = Cause("too_large", "produce", "MSG_SIZE_TOO_LARGE", limit=f"{limit}")
     return found
 
 
-def _longest(column: Sequence[bytes | None]) -> int:
+def _headers_size(headers: Iterable[tuple[str, bytes | None]]) -> int:
+    return sum(len(name) + len(content or b"") for name, content in headers)
+
+
+def _length(of: Callable[[Iterable[int]], int], column: Sequence[bytes | None]) -> int:
+    """Return the sum or the maximum of the lengths in a column."""
     try:
-        return max(map(len, column), default=0)  # type: ignore[arg-type]  # None is what `except` is for
+        return of(map(len, column or [b""]))  # type: ignore[arg-type]  # `except` is for None
     except TypeError:
-        return max(map(len, filter(None, column)), default=0)
+        return of(map(len, [b"", *filter(None, column)]))
