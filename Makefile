@@ -29,10 +29,10 @@ types: $(VENV)/.dev ## Types, strictly
 unit contract integration chaos docs: $(VENV)/.dev ## One folder of tests
 	@$(BIN)/pytest tests/$@ $(ARGS)
 
-bench: $(VENV)/.dev ## Processor against the bare loop, on a real Kafka (about ten minutes)
+bench: $(VENV)/.dev ## Processor against the bare loop, on a real Kafka (about three minutes)
 	@$(BIN)/python -m benchmarks.processor $(ARGS)
 
-bench-latency: $(VENV)/.dev ## Latency at 5,000 records/s, on a real Kafka
+bench-latency: $(VENV)/.dev ## Latency at 5,000 records/s, on a real Kafka (about six minutes)
 	@$(BIN)/python -m benchmarks.latency $(ARGS)
 
 generate: $(VENV)/.dev ## Write the generated documents anew

@@ -77,7 +77,8 @@ def open_broker() -> Iterator[Broker]:
         with suppress(UnsupportedError):
             pid = cluster.pid(1)
         servers = cluster.bootstrap_servers
-        yield Broker(servers, pid, AdminClient({"bootstrap.servers": servers}))
+        # Quiet, or it would complain when the broker ends.
+        yield Broker(servers, pid, AdminClient({"bootstrap.servers": servers, "log_level": 2}))
 
 
 def sample_values(count: int, *, filtered: float) -> list[tuple[bytes, bytes]]:
