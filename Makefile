@@ -16,7 +16,7 @@ demo: $(VENV)/.runtime ## See the pipeline at work: no Docker, no Java, no accou
 test: $(VENV)/.dev ## Lint, types and all tests that this machine can run, in about five minutes
 	@$(BIN)/python -m tests.announce
 	@$(MAKE) --no-print-directory lint types
-	@$(BIN)/pytest tests/unit tests/contract tests/integration tests/docs tests/chaos $(ARGS)
+	@$(BIN)/pytest -n 2 --dist loadfile tests/chaos tests/integration tests/docs tests/contract tests/unit $(ARGS)
 
 test-all: test ## Everything (nothing more than `make test` yet)
 

@@ -13,6 +13,7 @@ from lanternpipe.errors import ConfigError
 from lanternpipe.runtime.health import Health
 
 REQUEST_SECONDS = 10  # a client that is slower than this is let go
+STOP_LATENCY_SECONDS = 0.1  # how often the server looks whether it is to end
 
 
 @contextmanager
@@ -64,7 +65,9 @@ def serve(
             f"PIPELINE_HTTP__PORT: cannot listen on {host}:{port} ({error.strerror}); choose "
             "another port, or 0 for any free one"
         ) from error
-    thread = threading.Thread(target=server.serve_forever, name="http", daemon=True)
+    thread = threading.Thread(
+        target=server.serve_forever, args=(STOP_LATENCY_SECONDS,), name="http", daemon=True
+    )
     thread.start()
     try:
         yield server.server_address[1]
