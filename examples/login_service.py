@@ -1,7 +1,8 @@
 """A small HTTP service that sends an event through ``EventProducer`` and answers when it is safe.
 
-    PIPELINE_KAFKA__BOOTSTRAP_SERVERS=127.0.0.1:9092 python examples/login_service.py
-    curl -X POST 127.0.0.1:8088/login -d '{"user_id": "u1", "app_version": "2.3.0", …}'
+    PIPELINE_KAFKA__BOOTSTRAP_SERVERS=127.0.0.1:9092 .venv/bin/python examples/login_service.py
+    curl 127.0.0.1:8088/login -d '{"user_id": "u1", "app_version": "2.3.0", "ip": "203.0.113.7",
+        "locale": "NV", "device_id": "d1", "timestamp": 1729741922, "device_type": "iOS"}'
 
 It answers 202 with the place of the record once Kafka has it on all replicas, 400 for what is no
 login, and 503 when Kafka does not answer in time. One producer serves all threads.
@@ -10,6 +11,7 @@ login, and 503 when Kafka does not answer in time. One producer serves all threa
 import json
 import os
 import signal
+import sys
 import threading
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -70,16 +72,20 @@ class Handler(BaseHTTPRequestHandler):
 
 def main() -> None:
     """Serve until SIGTERM or Ctrl-C, then deliver what is still waiting."""
-    with EventProducer(pipeline.input) as producer:
-        server = LoginServer(int(os.environ.get("PORT", "8088")), producer)
+    producer = EventProducer(pipeline.input)
+    server = LoginServer(int(os.environ.get("PORT", "8088")), producer)
 
-        def stop(_number: int, _frame: FrameType | None) -> None:
-            threading.Thread(target=server.shutdown).start()  # it must not run in this thread
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        threading.Thread(target=server.shutdown).start()  # it must not run in this thread
 
-        signal.signal(signal.SIGTERM, stop)
-        signal.signal(signal.SIGINT, stop)
-        print(f"POST logins to http://127.0.0.1:{server.server_address[1]}/login", flush=True)
-        server.serve_forever()
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    print(f"POST logins to http://127.0.0.1:{server.server_address[1]}/login", flush=True)
+    server.serve_forever()
+    print("stopping", flush=True)
+    if undelivered := producer.close(ANSWER_WITHIN):
+        # Whoever sent them was told so: they had no answer 202.
+        sys.exit(f"{undelivered} logins were not acknowledged by Kafka")
 
 
 if __name__ == "__main__":

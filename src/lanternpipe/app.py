@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lanternpipe.codec.json import JsonCodec
+from lanternpipe.environment import load_app_settings
 from lanternpipe.errors import ConfigError, DeliveryError, LanternpipeError, RetriableFailure
 from lanternpipe.kafka.admin import LogEnds, wait_for_broker
 from lanternpipe.kafka.config import (
@@ -37,7 +38,7 @@ from lanternpipe.runtime.lifecycle import StopRequest
 from lanternpipe.runtime.process import Processor
 from lanternpipe.runtime.produce import produce
 from lanternpipe.runtime.watchdog import Deadline
-from lanternpipe.settings import Settings, load_app_settings
+from lanternpipe.settings import Settings
 from lanternpipe.telemetry.metrics import PartitionLag, Snapshot, open_metrics
 from lanternpipe.topology import (
     TopicNames,
@@ -172,6 +173,7 @@ def process(settings: Settings, pipeline: Pipeline[Any, Any], log: Log) -> None:
             metrics=f"http://{http.host}:{port}/metrics",
         )
         if not wait_for_topics(settings, pipeline, log, stop, beat=app.health.beat):
+            log("info", "stopped", consumed=0)
             return
         stack.enter_context(app.lag.running())
         try:
@@ -185,7 +187,8 @@ def process(settings: Settings, pipeline: Pipeline[Any, Any], log: Log) -> None:
             raise
         finally:
             app.committer.close(timeout=2.0)
-    log("info", "stopped", consumed=app.processor.work.outcomes.consumed)
+    outcomes = app.processor.work.outcomes
+    log("info", "stopped", consumed=outcomes.consumed, **outcomes.totals())
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,8 +235,15 @@ def produce_events(
         producer = EventProducer(
             topic, settings.kafka, full_timeout=None, background=False, log=log
         )
-        if not wait_for_topics(settings, pipeline, log, stop, only={topic.name}):
-            return producer
+        began = time.monotonic()
+
+        def give_up() -> bool:
+            late = options.seconds is not None and time.monotonic() - began > options.seconds
+            return late or stop()
+
+        if not wait_for_topics(settings, pipeline, log, give_up, only={topic.name}):
+            brokers = settings.kafka.bootstrap_servers
+            raise RetriableFailure("_TIMED_OUT", f"{brokers}: no broker answered; nothing was sent")
 
         def send(sample: Any) -> None:
             if type(sample) is RawRecord:

@@ -18,6 +18,7 @@ from lanternpipe.errors import (
     KafkaFailure,
     LanternpipeError,
     OffsetError,
+    RetriableFailure,
     TopicError,
 )
 from lanternpipe.version import VERSION
@@ -44,6 +45,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except LanternpipeError as error:
         for line in str(error).splitlines():
             print(f"lanternpipe: {line}", file=sys.stderr)
+        if isinstance(error, RetriableFailure):
+            from lanternpipe.environment import load_settings
+
+            brokers = load_settings().kafka.bootstrap_servers
+            hint = f"asked {brokers}; is PIPELINE_KAFKA__BOOTSTRAP_SERVERS right?"
+            print(f"lanternpipe: {hint}", file=sys.stderr)
         return next(code for kind, code in EXIT_CODES if isinstance(error, kind))
     except KeyboardInterrupt:
         return 130
@@ -157,15 +164,17 @@ def _config(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from lanternpipe.app import load_pipeline
+    from lanternpipe.environment import load_app_settings, load_settings, unknown_variables
     from lanternpipe.ops import config
-    from lanternpipe.settings import load_app_settings, load_settings, unknown_variables
+    from lanternpipe.topology import from_pipeline
 
     settings = load_settings()
-    app_settings = load_app_settings(load_pipeline(settings.app).settings)
+    pipeline = load_pipeline(settings.app)
+    app_settings = load_app_settings(pipeline.settings)
     if options.markdown:
         print(config.as_markdown(settings, app_settings), end="")
         return 0
-    found = config.in_force(settings, app_settings)
+    found = config.in_force(settings, app_settings, from_pipeline(settings, pipeline))
     if options.json:
         print(json.dumps(config.as_json(found)))
     else:
@@ -176,7 +185,7 @@ def _config(options: argparse.Namespace) -> int:
 def _demo(options: argparse.Namespace) -> int:
     from lanternpipe.app import load_pipeline
     from lanternpipe.demo.run import run_demo
-    from lanternpipe.settings import load_settings
+    from lanternpipe.environment import load_settings
     from lanternpipe.telemetry.logs import open_log
 
     settings = load_settings()
@@ -197,7 +206,7 @@ def _demo(options: argparse.Namespace) -> int:
 
 def _open(service: str, stream: Any = None) -> tuple[Any, Any, Any]:
     from lanternpipe.app import load_pipeline
-    from lanternpipe.settings import load_settings, unknown_variables
+    from lanternpipe.environment import load_settings, unknown_variables
     from lanternpipe.telemetry.logs import open_log
 
     settings = load_settings()
@@ -233,7 +242,7 @@ def _positive(text: str) -> float:
 
 
 # argparse names the function in its message: "invalid share value".
-_rate.__name__, _count.__name__ = "rate", "count"
+_rate.__name__, _count.__name__ = "rate (above 0, or max)", "count (1 or more)"
 _share.__name__, _positive.__name__ = "share (0 to 1)", "positive number"
 
 
@@ -242,6 +251,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="lanternpipe",
         description="A real-time Kafka pipeline, observability first. Settings are environment "
         "variables: see `lanternpipe config`.",
+        epilog="example:\n  lanternpipe demo --seconds 20",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=VERSION)
     verbs = parser.add_subparsers(required=True, metavar="COMMAND")

@@ -9,13 +9,14 @@ from types import TracebackType
 from typing import Any, Generic, NamedTuple, Self, TypeAlias, TypeVar
 
 from lanternpipe.codec.json import JsonCodec
+from lanternpipe.environment import load_settings
 from lanternpipe.errors import ConfigError, DeliveryError, KafkaFailure
 from lanternpipe.kafka.config import producer_config
 from lanternpipe.kafka.producer import ReportingProducer
 from lanternpipe.pipeline import Topic
 from lanternpipe.ports import Log
 from lanternpipe.records import Headers
-from lanternpipe.settings import KafkaSettings, load_settings
+from lanternpipe.settings import KafkaSettings
 
 Event = TypeVar("Event")
 

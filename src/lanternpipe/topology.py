@@ -42,6 +42,17 @@ def topic_names(settings: Settings, pipeline: Pipeline[Any, Any]) -> TopicNames:
     return names
 
 
+def from_pipeline(settings: Settings, pipeline: Pipeline[Any, Any]) -> dict[str, object]:
+    """Return what the pipeline declares in place of settings that are not given, by variable."""
+    names = topic_names(settings, pipeline)
+    return {
+        "PIPELINE_TOPICS__INPUT": names.input,
+        "PIPELINE_TOPICS__OUTPUT": names.output,
+        "PIPELINE_TOPICS__PARTITIONS": pipeline.input.partitions,
+        "PIPELINE_DEADLETTER__TOPIC": names.dead_letters,
+    }
+
+
 def declared_topics(settings: Settings, pipeline: Pipeline[Any, Any]) -> list[DeclaredTopic]:
     """Return all topics of a pipeline as they should exist."""
     names = topic_names(settings, pipeline)

@@ -66,12 +66,13 @@ def test_topics_are_created_compared_and_corrected(env: dict[str, str]) -> None:
     missing = {each["topic"] for each in json.loads(before.stdout)["differences"]}
     assert missing == {source, output, f"{source}.dlq"}
     assert (made.returncode, after.returncode) == (0, 0), made.stderr + after.stderr
+    assert f"{source}: created with 6 partitions" in made.stdout
     assert after.stdout == "the topics are as declared\n"
 
     more = {**env, "PIPELINE_TOPICS__PARTITIONS": "8"}
     differs = run(more, "topics", "apply")
     assert differs.returncode == 1
-    assert f"{source}: partitions is 6, declared 8" in differs.stdout
+    assert f"{source}: partitions is 6, declared 8 (not changed: keys would" in differs.stdout
 
 
 def test_missing_topics_stop_the_processor(env: dict[str, str]) -> None:
@@ -142,6 +143,19 @@ def test_lag_before_and_after(env: dict[str, str]) -> None:
     assert {each["committed"] for each in before["partitions"]} == {None}
     assert "500 records behind" in table
     assert (after["records"], after["seconds"]) == (0, 0.0)
+
+
+@pytest.mark.parametrize(
+    "arguments", [("topics", "diff"), ("lag",), ("produce", "--seconds", "1", "--count", "1")]
+)
+def test_no_broker(env: dict[str, str], arguments: tuple[str, ...]) -> None:
+    """Without a broker, commands that end by themselves do so with code 6 and its address."""
+    nobody = {**env, "PIPELINE_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1"}
+
+    refused = run(nobody, *arguments)
+
+    assert refused.returncode == 6, refused.stderr
+    assert "asked 127.0.0.1:1; is PIPELINE_KAFKA__BOOTSTRAP_SERVERS right?" in refused.stderr
 
 
 def test_bad_line_is_named(env: dict[str, str], tmp_path: Path) -> None:

@@ -89,9 +89,9 @@ def send(deployment: Deployment, records: list[Record]) -> Sender:
     return sender
 
 
-def drain(deployment: Deployment) -> None:
+def drain(deployment: Deployment, seconds: float = SECONDS) -> None:
     """Wait until the group has committed all there is."""
-    until(deployment.drained, SECONDS, "the group has committed all there is")
+    until(deployment.drained, seconds, "the group has committed all there is")
 
 
 def verify(deployment: Deployment, sender: Sender) -> Report:
@@ -258,7 +258,7 @@ def test_output_that_the_broker_refuses(deploy: Deploy) -> None:
             fate="dead_lettered", value=value.replace(b'"NV"', b'"' + noise + b'"')
         )
     sender = send(deployment, records)
-    drain(deployment)
+    drain(deployment, SECONDS * 2)  # a dozen transactions for each culprit
     assert processor.stop() == 0
     verify(deployment, sender)
     kinds = [

@@ -9,8 +9,9 @@ import pytest
 from pydantic import BaseModel, Field, SecretStr
 from rich.console import Console
 
+from lanternpipe.environment import Variable
 from lanternpipe.ops.config import MASK, as_json, as_markdown, as_table, in_force
-from lanternpipe.settings import KafkaSettings, Settings, Variable
+from lanternpipe.settings import KafkaSettings, Settings
 from logins.transform import Settings as Ours
 
 
@@ -40,10 +41,13 @@ class Demanding(BaseModel):
     region: str = Field(description="Where.")
 
 
+DERIVED = {"PIPELINE_TOPICS__INPUT": "user-login"}
+
+
 def found(kafka: KafkaSettings | None = None, app: BaseModel | None = None) -> dict[str, Variable]:
     """Return all settings by name."""
     settings = Settings(kafka=kafka or KafkaSettings())
-    return {each.name: each for each in in_force(settings, app or Ours())}
+    return {each.name: each for each in in_force(settings, app or Ours(), DERIVED)}
 
 
 def shown(app: BaseModel) -> str:
@@ -126,3 +130,9 @@ def test_the_reference_of_a_setting_without_default() -> None:
     """A setting that must be given has no default in the reference."""
     text = as_markdown(Settings(), Demanding(region="here"))
     assert "| `PIPELINE_APP__REGION` |  | Where. |" in text
+
+
+def test_what_the_pipeline_declares_is_shown_where_nothing_is_set() -> None:
+    """A setting that is not given shows what stands in its place."""
+    assert found()["PIPELINE_TOPICS__INPUT"].value == "user-login"
+    assert found()["PIPELINE_TOPICS__OUTPUT"].value is None

@@ -8,16 +8,12 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, Field, SecretStr
 
+from lanternpipe.environment import load_app_settings, load_settings, unknown_variables, variables
 from lanternpipe.errors import ConfigError
 from lanternpipe.pipeline import NoSettings
-from lanternpipe.settings import (
-    OWNED_CLIENT_KEYS,
-    Settings,
-    load_app_settings,
-    load_settings,
-    unknown_variables,
-    variables,
-)
+from lanternpipe.settings import OWNED_CLIENT_KEYS, Settings
+from logins.events import Version
+from logins.transform import Settings as LoginSettings
 
 
 class Shop(BaseModel):
@@ -261,6 +257,26 @@ def test_settings_of_the_pipelines_own(monkeypatch: pytest.MonkeyPatch) -> None:
     given(monkeypatch, {"APP__LIMIT": "0"})
     with pytest.raises(ConfigError, match=r"^PIPELINE_APP__LIMIT: .*greater.* \(given: '0'\)$"):
         load_app_settings(Shop)
+
+
+def test_the_version_of_the_sample_is_read_as_it_is_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A setting whose type is no plain one gets the text of its variable, or refuses it."""
+    given(monkeypatch, {"APP__MINIMUM_VERSION": "2.10.0"})
+    assert load_app_settings(LoginSettings).minimum_version == Version("2.10.0")
+    given(monkeypatch, {"APP__MINIMUM_VERSION": "beta"})
+    with pytest.raises(ConfigError, match=r"^PIPELINE_APP__MINIMUM_VERSION: must be N\.N\.N"):
+        load_app_settings(LoginSettings)
+
+
+def test_each_pipeline_has_a_group_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The consumer group is named after the pipeline, unless it is set."""
+    assert load_settings().kafka.group_id == "logins-processor"
+    given(monkeypatch, {"APP": "orders.declared:pipeline"})
+    assert load_settings().kafka.group_id == "orders-processor"
+    given(monkeypatch, {"APP": "orders", "KAFKA__GROUP_ID": "mine"})
+    assert load_settings().kafka.group_id == "mine"
 
 
 def test_a_pipeline_may_have_no_settings() -> None:

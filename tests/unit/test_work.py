@@ -36,9 +36,9 @@ def test_the_ledger_counts_at_commit() -> None:
     """A delivery counts as processed when it is committed, and as in flight until then."""
     _, work = working(0, 1)
     assert (work.outcomes.consumed, work.positions.in_flight()) == (2, 2)
-    assert work.outcomes.total("processed") == 0
+    assert work.outcomes.totals()["processed"] == 0
     work.commit()
-    assert (work.outcomes.total("processed"), work.positions.in_flight()) == (2, 0)
+    assert (work.outcomes.totals()["processed"], work.positions.in_flight()) == (2, 0)
 
 
 def test_undone_work_is_abandoned_not_processed() -> None:
@@ -69,7 +69,7 @@ def test_duplicates_are_counted_and_not_worked_on() -> None:
     assert again is not None
     assert again.offsets == [2]
     assert work.admit(run(0)) is None
-    assert work.outcomes.total("duplicate") == 2
+    assert work.outcomes.totals()["duplicate"] == 2
 
 
 def test_records_of_others_and_of_before_a_rewind_are_left_alone() -> None:

@@ -21,7 +21,7 @@ from lanternpipe.demo.panels import (
     flow_panel,
     letter_panel,
 )
-from lanternpipe.demo.state import State
+from lanternpipe.demo.state import ENDED, State
 
 HEADER_ROWS = 1
 FOOTER_ROWS = 2
@@ -40,7 +40,7 @@ def board(state: State, width: int, height: int) -> RenderableType:
     if state.trouble:
         trouble = text.readable(state.trouble.encode(), width - 3)
         parts.append(Text(f" ! {trouble}", f"bold {DEAD}", no_wrap=True))
-    parts += [_hint("edit", _edit(state)), _hint("next", _next())]
+    parts += [_hint("edit", _edit(state)), _hint("next", _next(state))]
     return Group(*parts)
 
 
@@ -72,10 +72,11 @@ def _edit(state: State) -> Text:
     )
 
 
-def _next() -> Text:
-    return Text.assemble(
-        ("make test", "bold"), " proves it on a real Kafka; ", ("Ctrl-C", "bold"), " ends the demo"
-    )
+def _next(state: State) -> Text:
+    proof = Text.assemble(("make test", "bold"), " proves it on a real Kafka")
+    if state.status != ENDED:
+        proof.append_text(Text.assemble("; ", ("Ctrl-C", "bold"), " ends the demo"))
+    return proof
 
 
 def _hint(label: str, hint: Text) -> Text:

@@ -19,7 +19,7 @@ from lanternpipe.demo.engine import Engine
 from lanternpipe.demo.notes import Notes
 from lanternpipe.demo.show import Show, in_lines, leave_picture, on_terminal
 from lanternpipe.demo.stage import Stage, embedded, on_broker
-from lanternpipe.demo.state import About, State
+from lanternpipe.demo.state import ENDED, About, State
 from lanternpipe.pipeline import Pipeline
 from lanternpipe.ports import Log
 from lanternpipe.runtime.lifecycle import EXIT_STOP_TIMED_OUT, StopRequest
@@ -93,7 +93,7 @@ def run_demo(
             picture.write_text(svg, encoding="utf-8")
         last = replace(
             last,
-            status="ended",
+            status=ENDED,
             flowing=False,
             figures=figures,
             lag_records=figures.in_flight,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+ENDED = "ended"  # the status of a demo that is over
+
 
 @dataclass(frozen=True, slots=True)
 class About:

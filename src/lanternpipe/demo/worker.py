@@ -114,9 +114,10 @@ class Worker:
         finished = sum(self._committed.values())
         if finished != self.books.finished:
             self.last_at = self._clock()
+        totals = work.outcomes.totals()
         self.books = Books(
             finished,
-            work.outcomes.total("processed"),
-            work.outcomes.total("filtered"),
-            work.outcomes.total("dead_lettered"),
+            totals["processed"],
+            totals["filtered"],
+            totals["dead_lettered"],
         )

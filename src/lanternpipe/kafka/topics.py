@@ -119,7 +119,7 @@ def relations(admin: AdminClient, topics: Iterable[str], source: str, output: st
 
 
 def apply(admin: AdminClient, declared: Iterable[DeclaredTopic]) -> list[Difference]:
-    """Create missing topics and set their settings; return what is left to a person.
+    """Create missing topics and set their settings; return the differences that are gone.
 
     The number of partitions is not changed: it would move keys to other partitions and break
     their order.
@@ -158,7 +158,7 @@ def apply(admin: AdminClient, declared: Iterable[DeclaredTopic]) -> list[Differe
         ]
         for resource, future in admin.incremental_alter_configs(resources).items():
             answer(future, f"setting {resource.name}")
-    return [each for each in before if each.what in {"partitions", "replicas"}]
+    return [each for each in before if each.what not in {"partitions", "replicas"}]
 
 
 def verify(admin: AdminClient, declared: Iterable[DeclaredTopic]) -> list[str]:

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from pydantic import BaseModel, SecretBytes, SecretStr
 from pydantic_core import to_jsonable_python
 from rich.console import RenderableType
 from rich.table import Table
 
-from lanternpipe.settings import APP_PREFIX, SECRET, Settings, Variable, variables
+from lanternpipe.environment import APP_PREFIX, Variable, variables
+from lanternpipe.settings import SECRET, Settings
 
 MASK = "********"
 
 
-def in_force(settings: Settings, app_settings: BaseModel) -> list[Variable]:
-    """Return all settings, the user's own last, with secrets masked."""
+def in_force(
+    settings: Settings, app_settings: BaseModel, derived: Mapping[str, object]
+) -> list[Variable]:
+    """Return all settings, the user's own last, with secrets masked.
+
+    ``derived`` holds what stands where a variable is not set, by its name.
+    """
     found = [*variables(settings), *variables(app_settings, APP_PREFIX)]
-    return [each._replace(value=_masked(each.name, each.value)) for each in found]
+    return [
+        each._replace(value=derived.get(each.name))
+        if each.value is None
+        else each._replace(value=_masked(each.name, each.value))
+        for each in found
+    ]
 
 
 def as_json(found: Iterable[Variable]) -> dict[str, object]:

@@ -22,6 +22,8 @@ from lanternpipe.ports import Log
 from lanternpipe.records import TopicPartition
 from lanternpipe.settings import KafkaSettings
 
+BAR = 12  # columns; all fits into 80
+
 
 class PartitionLag(NamedTuple):
     """How far a group is behind on one partition.
@@ -133,9 +135,11 @@ def as_table(group: str, lags: Iterable[PartitionLag]) -> RenderableType:
     """Return the lag for people."""
     lags = list(lags)
     table = Table(title=f"group {group}", title_justify="left")
-    for name in ("partition", "committed", "end", "records behind", "seconds behind", ""):
-        table.add_column(name, justify="left" if name in {"partition", ""} else "right")
     most = max((lag.records for lag in lags), default=0)
+    for name in ("partition", "committed", "end", "behind", "seconds"):
+        table.add_column(name, justify="left" if name == "partition" else "right", no_wrap=True)
+    if most:
+        table.add_column(no_wrap=True)
     for lag in lags:
         table.add_row(
             str(lag.partition),
@@ -143,7 +147,7 @@ def as_table(group: str, lags: Iterable[PartitionLag]) -> RenderableType:
             f"{lag.end:,}",
             f"{lag.records:,}",
             "?" if lag.seconds is None else f"{lag.seconds:,.1f}",
-            "█" * round(20 * lag.records / most) if most else "",
+            *(["█" * round(BAR * lag.records / most)] if most else []),
         )
     total = sum(lag.records for lag in lags)
     return Group(table, f"{total:,} records behind")

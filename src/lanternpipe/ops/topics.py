@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from lanternpipe.kafka.admin import open_admin
@@ -11,28 +11,43 @@ from lanternpipe.kafka.topics import DeclaredTopic, Difference, apply, differenc
 from lanternpipe.ports import Log
 from lanternpipe.settings import KafkaSettings
 
+# What `apply` does not touch, and why.
+LEFT_TO_YOU = {
+    "partitions": " (not changed: keys would move to other partitions and lose their order)",
+    "replicas": " (not changed: that is a reassignment, which moves data)",
+}
+
 
 class TopicReport(NamedTuple):
     """What was found.
 
     Attributes:
         differences: Between the broker and the declaration.
+        done: Differences that were there before and are not any more.
         warnings: Settings that are right alone and wrong together.
     """
 
     differences: list[Difference]
     warnings: list[str]
+    done: Sequence[Difference] = ()
 
     def as_json(self) -> dict[str, object]:
         """Return the report for programs."""
         return {
             "differences": [each._asdict() for each in self.differences],
             "warnings": self.warnings,
+            "done": [each._asdict() for each in self.done],
         }
 
     def lines(self) -> Iterator[str]:
         """Return the report for people."""
-        yield from map(str, self.differences)
+        for each in self.done:
+            if each.what == "missing":
+                yield f"{each.topic}: created with {each.declared} partitions"
+            else:
+                yield f"{each.topic}: {each.what} set to {each.declared}, was {each.actual}"
+        for each in self.differences:
+            yield f"{each}{LEFT_TO_YOU.get(each.what, '')}"
         yield from (f"warning: {text}" for text in self.warnings)
         if not self.differences:
             yield "the topics are as declared"
@@ -61,5 +76,5 @@ def make_so(
         KafkaFailure: The broker did not answer, or refused.
     """
     declared = list(declared)
-    apply(open_admin(client_config(kafka), log=log), declared)
-    return diff(kafka, declared, source, output, log=log)
+    done = apply(open_admin(client_config(kafka), log=log), declared)
+    return diff(kafka, declared, source, output, log=log)._replace(done=done)

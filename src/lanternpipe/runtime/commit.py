@@ -196,8 +196,8 @@ class ExactlyOnce:
             raise FatalFailure(
                 failure.code,
                 "another process runs with the same PIPELINE_INSTANCE and has taken over, so this "
-                "one ends: give each its own. (Or a transform held the transaction open for longer "
-                "than PIPELINE_KAFKA__TRANSACTION_TIMEOUT.)",
+                "one ends: give each its own, or set it to nothing. (Or a transform held the "
+                "transaction open for longer than PIPELINE_KAFKA__TRANSACTION_TIMEOUT.)",
             ) from failure
         # The transaction outlived its time-out, so the broker has aborted it.
         self._open = False

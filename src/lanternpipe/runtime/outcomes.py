@@ -9,6 +9,7 @@ from typing import TypeAlias
 Outcome: TypeAlias = tuple[str, str]
 """Outcome and reason, such as ``("filtered", "old_app_version")``; the reason may be empty."""
 
+OUTCOMES = ("processed", "filtered", "dead_lettered", "duplicate", "abandoned")
 PROCESSED: Outcome = ("processed", "")
 DUPLICATE: Outcome = ("duplicate", "")
 
@@ -38,6 +39,9 @@ class Outcomes:
         if records:
             self.counted["abandoned", cause] += records
 
-    def total(self, outcome: str) -> int:
-        """Return the final count of one outcome over all reasons."""
-        return sum(count for (name, _), count in self.counted.copy().items() if name == outcome)
+    def totals(self) -> dict[str, int]:
+        """Return the final counts of all outcomes, over all reasons."""
+        totals = dict.fromkeys(OUTCOMES, 0)
+        for (name, _), count in self.counted.copy().items():
+            totals[name] += count
+        return totals

@@ -14,8 +14,6 @@ from lanternpipe.runtime.outcomes import Outcomes
 DEAD_LETTERS_EVERY = 1.0  # seconds between lines about one kind of dead letter
 SUMMARY_EVERY = 10.0  # seconds
 
-SUMMED = ("processed", "filtered", "dead_lettered", "duplicate", "abandoned")
-
 
 @dataclass(slots=True)
 class _Kind:
@@ -69,9 +67,12 @@ class Report:
             if outcomes.consumed == self._consumed:
                 return  # nothing has happened: silence says so
             self._consumed = outcomes.consumed
-            counts = {name: outcomes.total(name) for name in SUMMED}
             self._log(
-                "info", "progress", consumed=outcomes.consumed, in_flight=in_flight(), **counts
+                "info",
+                "progress",
+                consumed=outcomes.consumed,
+                in_flight=in_flight(),
+                **outcomes.totals(),
             )
 
     def tell_dead_letters(self) -> None:
