@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import platform
 import threading
 import time
 import uuid
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from lanternpipe.codec.json import JsonCodec
-from lanternpipe.environment import load_app_settings
-from lanternpipe.errors import ConfigError, DeliveryError, LanternpipeError, RetriableFailure
+from lanternpipe.environment import load_app_settings, variables
+from lanternpipe.errors import ConfigError, LanternpipeError, RetriableFailure
 from lanternpipe.kafka.admin import LogEnds, wait_for_broker
+from lanternpipe.kafka.clients import CLIENT_VERSION
 from lanternpipe.kafka.config import (
     at_least_once_config,
     client_config,
@@ -23,11 +26,13 @@ from lanternpipe.kafka.config import (
 )
 from lanternpipe.kafka.consumer import RecordConsumer
 from lanternpipe.kafka.producer import RecordProducer, TransactionalProducer
+from lanternpipe.kafka.stats import StatisticsWatch
 from lanternpipe.kafka.topics import verify
-from lanternpipe.pipeline import Pipeline, RawRecord, Topic
+from lanternpipe.pipeline import Pipeline, Topic
 from lanternpipe.ports import Log, Source
-from lanternpipe.producer import EventProducer
+from lanternpipe.publish import Identity, samples
 from lanternpipe.runtime.batch import OutputTopic, Planner
+from lanternpipe.runtime.beside import repeatedly
 from lanternpipe.runtime.commit import AtLeastOnce, Committer, ExactlyOnce
 from lanternpipe.runtime.deadletter import DeadLetters
 from lanternpipe.runtime.endpoint import serve
@@ -35,11 +40,13 @@ from lanternpipe.runtime.health import Health
 from lanternpipe.runtime.interval import CommitInterval
 from lanternpipe.runtime.lag import Ends, LagWatch
 from lanternpipe.runtime.lifecycle import StopRequest
+from lanternpipe.runtime.measure import Measures
 from lanternpipe.runtime.process import Processor
-from lanternpipe.runtime.produce import produce
 from lanternpipe.runtime.watchdog import Deadline
+from lanternpipe.runtime.watermarks import HIGH_EVERY, WatermarkWatch
 from lanternpipe.settings import Settings
-from lanternpipe.telemetry.metrics import PartitionLag, Snapshot, open_metrics
+from lanternpipe.telemetry import catalogue
+from lanternpipe.telemetry.metrics import Sample, open_metrics
 from lanternpipe.topology import (
     TopicNames,
     byte_limits,
@@ -47,6 +54,7 @@ from lanternpipe.topology import (
     declared_topics,
     topic_names,
 )
+from lanternpipe.version import VERSION
 
 # Longer than any single call into the client is supposed to take (flush: 30 s, and a transaction
 # call was seen to take 36 s with a broker down).
@@ -84,19 +92,20 @@ class ProcessorApp:
     health: Health
     lag: LagWatch
 
-    def snapshot(self) -> Snapshot:
-        """Return what the processor knows of itself, for metrics and the demo's board."""
-        positions = self.processor.work.positions
-        outcomes = self.processor.work.outcomes
-        return Snapshot(
-            consumed=outcomes.consumed,
-            in_flight=positions.in_flight(),
-            outcomes=outcomes.counted.copy(),
-            lag={
-                (at.topic, at.partition): PartitionLag(*lag)
-                for at, lag in self.lag.current().items()
-            },
-            assigned=len(positions.snapshot()),
+    watermarks: WatermarkWatch
+    statistics: Mapping[str, StatisticsWatch]
+    identity: Identity
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield what the processor knows of itself, for metrics."""
+        return samples(
+            self.identity,
+            self.processor.sight,
+            self.lag.current(),
+            self.watermarks.known,
+            self.lag.last_stable,
+            {name: told.figures() for name, told in self.statistics.items()},
+            time.time(),
         )
 
 
@@ -123,7 +132,14 @@ def build_processor(
         log=log,
         waiting=health.wait,
     )
-    committer = _committer(settings, pipeline, consumer, health, log)
+    measures = Measures()
+
+    def wait_for_room() -> None:
+        measures.phases.enter("backpressure")
+        health.beat()
+
+    sink = _sink(settings, pipeline, log, wait_for_room)
+    committer = _committer(settings, sink, consumer, health)
     processor = Processor(
         source=consumer,
         committer=committer,
@@ -135,13 +151,21 @@ def build_processor(
         batch_records=settings.batch_records,
         health=health,
         log=log,
+        measures=measures,
     )
-    lag = LagWatch(
-        ends or LogEnds(client_config(settings.kafka), log=log),
-        processor.work.positions.snapshot,
-        on_answer=health.answered,
+    positions = processor.work.positions.snapshot
+    connection = client_config(settings.kafka)
+    ends = ends or LogEnds(connection, log=log)
+    logs = LogEnds(connection, log=log)  # its own client: each is used by one thread
+    return ProcessorApp(
+        processor,
+        committer,
+        health,
+        LagWatch(ends, positions, on_answer=health.answered),
+        WatermarkWatch(logs, positions, names.dead_letters),
+        {"consumer": consumer.statistics, "producer": sink.statistics},
+        _identity(settings, names),
     )
-    return ProcessorApp(processor, committer, health, lag)
 
 
 def process(settings: Settings, pipeline: Pipeline[Any, Any], log: Log) -> None:
@@ -159,7 +183,7 @@ def process(settings: Settings, pipeline: Pipeline[Any, Any], log: Log) -> None:
     stop = StopRequest(settings.shutdown_grace, stop_asked)
     with ExitStack() as stack:
         stack.enter_context(stop.on_signals())
-        render = open_metrics(app.snapshot)
+        render = open_metrics(app.samples)
         http = settings.http
         port = stack.enter_context(serve(http.host, http.port, app.health, render))
         log(
@@ -176,6 +200,7 @@ def process(settings: Settings, pipeline: Pipeline[Any, Any], log: Log) -> None:
             log("info", "stopped", consumed=0)
             return
         stack.enter_context(app.lag.running())
+        stack.enter_context(repeatedly(app.watermarks.refresh, HIGH_EVERY, "watermarks"))
         try:
             app.processor.run(stop)
         except LanternpipeError as error:
@@ -189,122 +214,6 @@ def process(settings: Settings, pipeline: Pipeline[Any, Any], log: Log) -> None:
             app.committer.close(timeout=2.0)
     outcomes = app.processor.work.outcomes
     log("info", "stopped", consumed=outcomes.consumed, **outcomes.totals())
-
-
-@dataclass(frozen=True, slots=True)
-class ProduceOptions:
-    """What ``lanternpipe produce`` is asked for.
-
-    Attributes:
-        rate: Events per second; None for as fast as possible.
-        count: How many in all; None for no end.
-        seconds: For how long; None for no end.
-        poison: Share of broken records, 0 to 1.
-        filtered: Share of events that the transform filters out, 0 to 1.
-        large: Whether poison may be a value of 900 kB.
-        seed: Of the samples.
-        lines: JSON lines to send instead of samples.
-    """
-
-    rate: float | None
-    count: int | None
-    seconds: float | None
-    poison: float
-    filtered: float
-    large: bool
-    seed: int
-    lines: Iterable[bytes] | None = None
-
-
-def produce_events(
-    settings: Settings,
-    pipeline: Pipeline[Any, Any],
-    options: ProduceOptions,
-    log: Log,
-    progress: Callable[[EventProducer[Any], float], None],
-) -> EventProducer[Any]:
-    """Send sample events, or given lines, to the input topic; return the producer, closed.
-
-    Raises:
-        DeliveryError: An event could not be delivered.
-        LanternpipeError: It cannot start, or a given line is not an event of the topic.
-    """
-    topic = replace(pipeline.input, name=topic_names(settings, pipeline).input)
-    stop = StopRequest(settings.shutdown_grace)
-    with stop.on_signals():
-        producer = EventProducer(
-            topic, settings.kafka, full_timeout=None, background=False, log=log
-        )
-        began = time.monotonic()
-
-        def give_up() -> bool:
-            late = options.seconds is not None and time.monotonic() - began > options.seconds
-            return late or stop()
-
-        if not wait_for_topics(settings, pipeline, log, give_up, only={topic.name}):
-            brokers = settings.kafka.bootstrap_servers
-            raise RetriableFailure("_TIMED_OUT", f"{brokers}: no broker answered; nothing was sent")
-
-        def send(sample: Any) -> None:
-            if type(sample) is RawRecord:
-                producer.send_raw(sample.value, sample.key)
-            else:
-                producer.send(sample)
-
-        def tell(_: int, elapsed: float) -> None:
-            producer.serve()
-            progress(producer, elapsed)
-
-        if options.lines is None:
-            samples = pipeline.samples(
-                seed=options.seed,
-                filtered=options.filtered,
-                poison=options.poison,
-                large=options.large,
-                clock=time.time,
-            )
-        else:
-            samples = events_of_lines(options.lines, topic)
-        try:
-            produce(
-                samples,
-                send,
-                rate=options.rate,
-                count=options.count,
-                seconds=options.seconds,
-                stopping=stop,
-                progress=tell,
-            )
-        finally:
-            undelivered = producer.close(settings.shutdown_grace)
-    if undelivered or producer.failed:
-        raise DeliveryError(
-            f"{producer.failed} events were refused and {undelivered} not acknowledged "
-            f"of {producer.sent} sent to {topic.name}"
-        )
-    return producer
-
-
-def events_of_lines(lines: Iterable[bytes], topic: Topic[Any]) -> Iterator[Any]:
-    """Yield the events of JSON lines; blank lines are passed over.
-
-    Raises:
-        LanternpipeError: A line is not an event of the topic; the message tells its number.
-    """
-    codec = JsonCodec(topic.event)
-    for number, line in enumerate(lines, start=1):
-        if not (text := line.strip()):
-            continue
-        try:
-            yield codec.decode(text)
-        except Exception as error:
-            why = codec.explain(text, error)
-            raise LanternpipeError(
-                f"line {number} is no {topic.event.__name__}: {why.reason}"
-                + (f", field {why.field}" if why.field else "")
-                + (f": {why.limit}" if why.limit else "")
-                + "; the lines before it were sent"
-            ) from error
 
 
 def wait_for_topics(
@@ -346,6 +255,20 @@ def wait_for_topics(
         return True
 
 
+def _identity(settings: Settings, names: TopicNames) -> Identity:
+    kafka = settings.kafka
+    told = repr([each for each in variables(settings) if each.name != "PIPELINE_INSTANCE"])
+    fingerprint = hashlib.sha256(told.encode()).hexdigest()[:12]
+    return Identity(
+        names.input,
+        names.dead_letters,
+        kafka.group_id,
+        kafka.max_poll_interval,
+        config=(settings.app, kafka.group_id, settings.delivery, fingerprint),
+        build=(VERSION, platform.python_version(), CLIENT_VERSION, catalogue.SEMCONV),
+    )
+
+
 def _planner(settings: Settings, pipeline: Pipeline[Any, Any], names: TopicNames) -> Planner:
     codec = JsonCodec(pipeline.input.event)
 
@@ -368,20 +291,26 @@ def _planner(settings: Settings, pipeline: Pipeline[Any, Any], names: TopicNames
     )
 
 
-def _committer(
-    settings: Settings, pipeline: Pipeline[Any, Any], source: Source, health: Health, log: Log
-) -> Committer:
+def _sink(
+    settings: Settings, pipeline: Pipeline[Any, Any], log: Log, beat: Callable[[], None]
+) -> RecordProducer:
     kafka, limits = settings.kafka, byte_limits(pipeline)
-    deadline = Deadline(max(HUNG_SECONDS, 2 * kafka.transaction_timeout + 30))
     if settings.delivery == "at-least-once":
-        config = at_least_once_config(kafka, limits)
-        sink = RecordProducer(config, log=log, beat=health.beat)
-        return AtLeastOnce(sink, source, deadline=deadline, waiting=health.wait)
+        return RecordProducer(at_least_once_config(kafka, limits), log=log, beat=beat)
     # Random unless named: nobody else can have it, and nobody can end what it left open.
     suffix = settings.instance or uuid.uuid4().hex[:12]
     config = transactional_config(kafka, limits, transactional_id=f"{kafka.group_id}-{suffix}")
+    return TransactionalProducer(config, log=log, beat=beat)
+
+
+def _committer(
+    settings: Settings, sink: RecordProducer, source: Source, health: Health
+) -> Committer:
+    deadline = Deadline(max(HUNG_SECONDS, 2 * settings.kafka.transaction_timeout + 30))
+    if not isinstance(sink, TransactionalProducer):
+        return AtLeastOnce(sink, source, deadline=deadline, waiting=health.wait)
     return ExactlyOnce(
-        TransactionalProducer(config, log=log, beat=health.beat),
+        sink,
         source,
         deadline=deadline,
         id_is_shared=settings.instance is not None,

@@ -69,7 +69,7 @@ def _process(_: argparse.Namespace) -> int:
 
 
 def _produce(options: argparse.Namespace) -> int:
-    from lanternpipe.app import ProduceOptions, produce_events
+    from lanternpipe.produce import ProduceOptions, produce_events
 
     settings, pipeline, log = _open("producer", stream=sys.stderr)
     on_terminal = sys.stderr.isatty()

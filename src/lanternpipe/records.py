@@ -97,3 +97,15 @@ class Fetched:
     ends: Iterable[tuple[TopicPartition, int]] = ()
     lost: Sequence[TopicPartition] = ()
     full: bool = False
+
+
+class Backlog(NamedTuple):
+    """What a topic holds.
+
+    Attributes:
+        records: How many offsets, which a few markers are among.
+        oldest_ms: Timestamp of the oldest record in milliseconds; 0 where there is none.
+    """
+
+    records: int
+    oldest_ms: int

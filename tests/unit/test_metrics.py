@@ -2,95 +2,105 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Iterable
 
-import pytest
-from prometheus_client import Metric
+from prometheus_client import Metric as Family
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_open
 from prometheus_client.parser import text_string_to_metric_families as parse_plain
 
-from lanternpipe.telemetry.metrics import OUTCOMES, PartitionLag, Snapshot, open_metrics
-from lanternpipe.version import VERSION
+from lanternpipe.measures import Exemplar, Stamps, Tally
+from lanternpipe.telemetry import catalogue
+from lanternpipe.telemetry.catalogue import METRICS, Metric
+from lanternpipe.telemetry.metrics import Sample, open_metrics
 
-FAMILIES = {
-    "pipeline_build": "info",
-    "pipeline_consumed_records": "counter",
-    "pipeline_records": "counter",
-    "pipeline_in_flight_records": "gauge",
-    "pipeline_assigned_partitions": "gauge",
-    "pipeline_consumer_lag_records": "gauge",
-    "pipeline_consumer_lag_seconds": "gauge",
-}
-BUSY = Snapshot(
-    consumed=10,
-    in_flight=2,
-    outcomes=Counter(
-        {("processed", ""): 5, ("filtered", "old"): 2, ("dead_lettered", 'b"u\\g\n'): 1}
-    ),
-    lag={("in", 1): PartitionLag(7, 0.5), ("in", 0): PartitionLag(0, 0.0)},
-    assigned=2,
-)
+OPEN = "application/openmetrics-text; version=1.0.0"
+TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
 
-def scrape(snapshot: Snapshot) -> dict[str, Metric]:
+def ages() -> Sample:
+    """Return ages with an exemplar."""
+    tally = Tally((0.1, 1.0))
+    tally.add_ages(10_000, Stamps.of([9_950, 9_500, 1_000]))
+    tally.exemplify(Exemplar(0.5, 10.0, TRACE, SPAN))
+    return Sample(catalogue.RECORD_AGE, tally.read(), ("polled",))
+
+
+def scrape(*samples: Sample) -> dict[str, Family]:
     """Return the families that a scrape gives."""
-    kind, body = open_metrics(lambda: snapshot)("application/openmetrics-text; version=1.0.0")
+    kind, body = open_metrics(lambda: samples)(OPEN)
     assert kind.startswith("application/openmetrics-text")
-    families = parse_open(body.decode())  # type: ignore[no-untyped-call]
+    families: Iterable[Family] = parse_open(body.decode())  # type: ignore[no-untyped-call]
     return {family.name: family for family in families}
 
 
-def samples(family: Metric) -> dict[tuple[str, ...], float]:
-    """Return the values of a family by its labels' values, in the order of the labels' names."""
+def values(found: dict[str, Family], metric: Metric) -> dict[tuple[str, ...], float]:
+    """Return the values of a metric by its labels' values, in the order of the catalogue."""
     return {
-        tuple(dict(sorted(each.labels.items())).values()): each.value for each in family.samples
+        tuple(each.labels[name] for name in metric.labels): each.value
+        for each in found[metric.name].samples
     }
 
 
-def test_families() -> None:
-    """Each family has its name, its type and a sentence about it."""
-    found = scrape(BUSY)
-    assert {name: family.type for name, family in found.items()} == FAMILIES
-    assert all(family.documentation.endswith(".") for family in found.values())
+def test_names_are_unique_and_meanings_are_sentences() -> None:
+    """Each metric of the catalogue has its own name, and a sentence about it."""
+    names = [metric.name for metric in METRICS]
+    assert len(set(names)) == len(names)
+    assert all(metric.meaning.endswith(".") for metric in METRICS)
+    assert not [name for name in names if name.endswith(("_total", "_info"))]
+    assert all(len(zeros) == len(metric.labels) for metric in METRICS for zeros in metric.zeros)
 
 
-def test_values() -> None:
-    """What the processor knows of itself arrives as it is, whatever the reasons are called."""
-    found = scrape(BUSY)
-    assert samples(found["pipeline_consumed_records"]) == {(): 10}
-    assert samples(found["pipeline_in_flight_records"]) == {(): 2}
-    assert samples(found["pipeline_assigned_partitions"]) == {(): 2}
-    assert samples(found["pipeline_records"]) == {
-        ("processed", ""): 5,
-        ("filtered", "old"): 2,
-        ("dead_lettered", 'b"u\\g\n'): 1,
-        ("duplicate", ""): 0,
-        ("abandoned", ""): 0,
+def test_outcomes_exist_before_the_first_record() -> None:
+    """Each outcome exists at 0, so that a rate can be taken from the first record on."""
+    found = scrape(Sample(catalogue.RECORDS, 7, ("processed", "", "")))
+    assert values(found, catalogue.RECORDS) == {
+        labels: 7 if labels[0] == "processed" else 0 for labels in catalogue.RECORDS.zeros
     }
-    assert samples(found["pipeline_consumer_lag_records"]) == {("0", "in"): 0, ("1", "in"): 7}
-    assert samples(found["pipeline_consumer_lag_seconds"]) == {("0", "in"): 0, ("1", "in"): 0.5}
-    assert samples(found["pipeline_build"]) == {(VERSION,): 1}
 
 
-def test_outcomes_exist_at_zero() -> None:
-    """Every outcome has a series before the first record, so that a rate misses nothing."""
-    found = scrape(Snapshot())
-    assert samples(found["pipeline_records"]) == {(outcome, ""): 0 for outcome in OUTCOMES}
-    assert samples(found["pipeline_consumed_records"]) == {(): 0}
+def test_reasons_may_be_anything() -> None:
+    """A reason with quotes, backslashes and line ends arrives as it is."""
+    odd = ("dead_lettered", "input", 'b"u\\g\n')
+    found = scrape(Sample(catalogue.RECORDS, 1, odd))
+    assert values(found, catalogue.RECORDS)[odd] == 1
 
 
-@pytest.mark.parametrize("accept", ["", "text/plain;version=0.0.4", "*/*", "nonsense"])
-def test_other_scrapers_get_plain_text(accept: str) -> None:
-    """Whoever does not ask for OpenMetrics gets the older format."""
-    kind, body = open_metrics(lambda: BUSY)(accept)
+def test_a_histogram_has_its_exemplar() -> None:
+    """Buckets are cumulated, and an exemplar carries the ids of its trace."""
+    found = scrape(ages())["pipeline_record_age_seconds"]
+    buckets = {each.labels["le"]: each for each in found.samples if "le" in each.labels}
+    assert {le: each.value for le, each in buckets.items()} == {"0.1": 1, "1.0": 2, "+Inf": 3}
+    exemplar = buckets["1.0"].exemplar
+    assert exemplar is not None
+    assert exemplar.labels == {"trace_id": TRACE, "span_id": SPAN}
+    assert exemplar.value == 0.5
+
+
+def test_kinds_and_names_are_those_of_the_catalogue() -> None:
+    """A metric is exposed by its kind, under the name that the catalogue tells."""
+    build = Sample(catalogue.BUILD, 1, ("1", "3", "2", "1"))
+    found = scrape(build, ages(), Sample(catalogue.CONSUMED, 3, ("in", "group")))
+    assert {name: found[name].type for name in found if name.startswith(("pipeline", "mess"))} == {
+        "pipeline_build": "info",
+        "messaging_client_consumed_messages": "counter",
+        "pipeline_record_age_seconds": "histogram",
+    }
+    assert found["pipeline_build"].samples[0].name == catalogue.BUILD.exposed
+    assert found["messaging_client_consumed_messages"].samples[0].name == catalogue.CONSUMED.exposed
+
+
+def test_the_process_itself_is_shown() -> None:
+    """CPU, memory and garbage collection of the process stand beside our own metrics."""
+    found = scrape()
+    assert {"process_cpu_seconds", "process_resident_memory_bytes"} <= found.keys()
+    assert any(name.startswith("python_gc_") for name in found)
+
+
+def test_text_format_is_served_to_whom_asks_for_no_other() -> None:
+    """Without an `Accept` header the classic format is served, with the same numbers."""
+    samples = [Sample(catalogue.CONSUMED, 3, ("in", "group"))]
+    kind, body = open_metrics(lambda: samples)("")
     assert kind.startswith("text/plain")
-    names = {family.name for family in parse_plain(body.decode())}
-    assert "pipeline_in_flight_records" in names
-
-
-def test_each_scrape_is_of_this_moment() -> None:
-    """Nothing is remembered from one scrape to the next."""
-    moments = iter([BUSY, Snapshot()])
-    render = open_metrics(lambda: next(moments))
-    assert b'topic="in"' in render("")[1]
-    assert b'topic="in"' not in render("")[1]
+    families: Iterable[Family] = parse_plain(body.decode())
+    found = {family.name: family for family in families}
+    assert values(found, catalogue.CONSUMED) == {("in", "group"): 3}

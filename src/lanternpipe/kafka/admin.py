@@ -20,7 +20,7 @@ from lanternpipe.kafka.clients import Events, opened
 from lanternpipe.kafka.config import Config
 from lanternpipe.kafka.errors import UNREACHABLE, failure, mapped
 from lanternpipe.ports import Log
-from lanternpipe.records import TopicPartition
+from lanternpipe.records import Backlog, TopicPartition
 
 T = TypeVar("T")
 REQUEST_SECONDS = 5.0
@@ -46,6 +46,10 @@ class LogEnds:
         """
         return self._list(partitions, OffsetSpec.latest())
 
+    def high(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """Return the high watermark of each partition, which open transactions do not hold back."""
+        return self._list(partitions, OffsetSpec.latest(), IsolationLevel.READ_UNCOMMITTED)
+
     def first(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """Return the first offset that exists of each partition."""
         return self._list(partitions, OffsetSpec.earliest())
@@ -60,19 +64,32 @@ class LogEnds:
             found.update(self.last_stable(missing))
         return found
 
+    def backlog(self, topic: str) -> Backlog:
+        """Return what a topic holds, and the time of the oldest record."""
+        partitions = describe_partitions(self._client(), topic)
+        firsts, ends = self.first(partitions), self.last_stable(partitions)
+        filled = {at: first for at, first in firsts.items() if ends[at] > first}
+        stamps = read_timestamps(self._config, filled, log=self._log).values()
+        records = sum(ends[at] - first for at, first in filled.items())
+        return Backlog(records, min(stamps, default=0))
+
+    def _client(self) -> AdminClient:
+        if self._admin is None:
+            self._admin = open_admin(self._config, log=self._log)
+        self._admin.poll(0)  # serves log lines and errors, which would pile up
+        return self._admin
+
     def _list(
-        self, partitions: Iterable[TopicPartition], spec: OffsetSpec
+        self,
+        partitions: Iterable[TopicPartition],
+        spec: OffsetSpec,
+        isolation: IsolationLevel = IsolationLevel.READ_COMMITTED,
     ) -> dict[TopicPartition, int]:
         asked = {ClientPartition(*each): spec for each in partitions}
         if not asked:
             return {}
-        if self._admin is None:
-            self._admin = open_admin(self._config, log=self._log)
-        self._admin.poll(0)  # serves log lines and errors, which would pile up
-        answers = self._admin.list_offsets(
-            asked,
-            isolation_level=IsolationLevel.READ_COMMITTED,
-            request_timeout=REQUEST_SECONDS,
+        answers = self._client().list_offsets(
+            asked, isolation_level=isolation, request_timeout=REQUEST_SECONDS
         )
         return {
             TopicPartition(each.topic, each.partition): answer(future, "listing offsets").offset

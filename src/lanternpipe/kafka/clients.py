@@ -6,13 +6,15 @@ import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, libversion
 
 from lanternpipe.errors import ConfigError
 from lanternpipe.kafka.errors import INDEFINITE
+from lanternpipe.kafka.stats import StatisticsWatch
 from lanternpipe.ports import Log
 
 Client = TypeVar("Client")
+CLIENT_VERSION = libversion()[0]
 
 
 class Events:
@@ -21,6 +23,7 @@ class Events:
     Attributes:
         disturbed: Whether a connection was lost or a request timed out since last reset.
         last: The last error, which often says more than the call that failed.
+        statistics: What the client tells of itself, where it is configured to.
 
     Args:
         name: Of the client, in log lines.
@@ -33,6 +36,7 @@ class Events:
     ) -> None:
         self.disturbed = False
         self.last: KafkaError | None = None
+        self.statistics = StatisticsWatch()
         self._name = name
         self._log = log
         self._unreachable = unreachable
@@ -42,7 +46,11 @@ class Events:
         # Not from getLogger: nothing of ours belongs into the process's global registry.
         logger = logging.Logger(f"librdkafka.{self._name}")  # noqa: LOG001
         logger.addHandler(_Forward(self._log, self._name))
-        return {"error_cb": self._on_error, "logger": logger}
+        return {
+            "error_cb": self._on_error,
+            "logger": logger,
+            "stats_cb": self.statistics.take,
+        }
 
     def _on_error(self, error: KafkaError) -> None:
         self.last = error

@@ -56,6 +56,7 @@ class RecordConsumer:
         self._gone: set[TopicPartition] = set()
         # Told of by an event alone: with error_cb set, consume() keeps quiet about it.
         events = Events("consumer", log, unreachable=waiting)
+        self.statistics = events.statistics
         self._consumer = opened(Consumer, {**config, **events.hooks()})
         self._ends = LogEnds(config, log=log)
 

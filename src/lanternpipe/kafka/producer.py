@@ -58,6 +58,7 @@ class RecordProducer:
         self._beat = beat
         self._limit = int(config.get("queue.buffering.max.messages", QUEUE_RECORDS))
         self._events = Events("producer", log)
+        self.statistics = self._events.statistics
         self._refusal: Refusal | None = None
         self._producer = self._open()
 

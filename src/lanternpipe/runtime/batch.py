@@ -108,7 +108,12 @@ class Planner:
         self._dead_letters = dead_letters
 
     def plan(
-        self, records: Records, ctx: Context[Any], condemned: Mapping[int, str] | None = None
+        self,
+        records: Records,
+        ctx: Context[Any],
+        condemned: Mapping[int, str] | None = None,
+        *,
+        enter: Callable[[str], object] = lambda _: None,
     ) -> Plan:
         """Decide what becomes of every record of a run.
 
@@ -116,9 +121,11 @@ class Planner:
             records: The run.
             ctx: Handed to the transform.
             condemned: Offsets whose output the broker refuses, with its code.
+            enter: Told of the phases that begin: decode, transform, encode.
         """
         causes: dict[int, Cause] = {}
-        results = self._results(records, ctx, condemned or {}, causes)
+        results = self._results(records, ctx, condemned or {}, causes, enter)
+        enter("encode")
         plan = Plan()
         kinds = list(map(type, results))
         skipped = list(_places_of(Skip, kinds))
@@ -137,8 +144,10 @@ class Planner:
         ctx: Context[Any],
         condemned: Mapping[int, str],
         causes: dict[int, Cause],
+        enter: Callable[[str], object],
     ) -> list[Any]:
         """Return what the transform made of each record; None where ``causes`` says why not."""
+        enter("decode")
         events, broken = attempt(self._decode, records.values)
         for place, error in broken.items():
             causes[place] = Cause.of(self._explain(records.values[place], error), "decode")
@@ -150,6 +159,7 @@ class Planner:
         if causes:
             places = [place for place in places if place not in causes]
             events = [events[place] for place in places]
+        enter("transform")
         transform = self._transform
         raised: dict[int, Exception] = {}
         try:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
 from lanternpipe.errors import KafkaFailure
 from lanternpipe.records import TopicPartition
+from lanternpipe.runtime.beside import repeatedly
 from lanternpipe.runtime.positions import Position
 
 EVERY_SECONDS = 1.0
@@ -73,36 +73,25 @@ class LagWatch:
         self._positions = positions
         self._clock = clock
         self._on_answer = on_answer
-        self._last_stable: dict[TopicPartition, int] = {}
-        self._stop = threading.Event()
+        self.last_stable: dict[TopicPartition, int] = {}
 
     def current(self) -> dict[TopicPartition, Lag]:
         """Return the lag of each assigned partition for which it is known."""
-        now, known = self._clock(), self._last_stable
+        now, known = self._clock(), self.last_stable
         return {
             partition: found
             for partition, position in self._positions().items()
             if partition in known and (found := lag(position, known[partition], now)) is not None
         }
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
+    def running(self) -> AbstractContextManager[None]:
         """Ask the broker once a second, in a thread, within the block."""
-        thread = threading.Thread(target=self._watch, name="lag", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            self._stop.set()
+        return repeatedly(self.refresh, EVERY_SECONDS, "lag")
 
     def refresh(self) -> None:
         """Ask the broker now; an answer that does not come leaves what was known before."""
         try:
-            self._last_stable = self._ends.last_stable(self._positions())
+            self.last_stable = self._ends.last_stable(self._positions())
         except KafkaFailure:
             return
         self._on_answer()
-
-    def _watch(self) -> None:
-        while not self._stop.wait(EVERY_SECONDS):
-            self.refresh()

@@ -39,6 +39,10 @@ class Outcomes:
         if records:
             self.counted["abandoned", cause] += records
 
+    def unaccounted(self, in_flight: int) -> int:
+        """Return how many deliveries nobody knows the fate of; anything but 0 is a bug."""
+        return self.consumed - self.counted.total() - in_flight
+
     def totals(self) -> dict[str, int]:
         """Return the final counts of all outcomes, over all reasons."""
         totals = dict.fromkeys(OUTCOMES, 0)

@@ -3,22 +3,48 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lanternpipe.pipeline import Context
 from lanternpipe.ports import Log, Source
-from lanternpipe.records import Fetched
+from lanternpipe.records import Fetched, TopicPartition
 from lanternpipe.runtime.batch import Planner
 from lanternpipe.runtime.commit import Committer, WorkLostError
 from lanternpipe.runtime.health import Health
 from lanternpipe.runtime.interval import CommitInterval
+from lanternpipe.runtime.measure import Measured, Measures
+from lanternpipe.runtime.outcomes import Outcome
+from lanternpipe.runtime.positions import Position
 from lanternpipe.runtime.rebalance import Rebalance
 from lanternpipe.runtime.report import Report
 from lanternpipe.runtime.start import PartitionStart
 from lanternpipe.runtime.work import Work
 
 IDLE_WAIT = 0.1  # seconds; how late a stop request may be noticed
+SIGHT_EVERY = 0.5  # seconds; how old the numbers may be that other threads see
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What the loop knows of itself at the end of one turn, for other threads to read.
+
+    Attributes:
+        consumed: Deliveries handed to this process.
+        in_flight: Deliveries not yet committed.
+        unaccounted: Deliveries that nobody knows the fate of; anything but 0 is a bug.
+        outcomes: Final outcomes by outcome and reason.
+        positions: Where each assigned partition stands.
+        measured: Times, ages and sizes.
+    """
+
+    consumed: int = 0
+    in_flight: int = 0
+    unaccounted: int = 0
+    outcomes: Mapping[Outcome, int] = field(default_factory=dict)
+    positions: Mapping[TopicPartition, Position] = field(default_factory=dict)
+    measured: Measured = field(default_factory=Measured)
 
 
 class Processor:
@@ -40,6 +66,7 @@ class Processor:
         log: Writes log lines.
         clock: Seconds since 1970.
         pause: Waits so many seconds.
+        measures: Told of times, ages and sizes.
     """
 
     def __init__(
@@ -57,7 +84,9 @@ class Processor:
         log: Log,
         clock: Callable[[], float] = time.time,
         pause: Callable[[float], None] = time.sleep,
+        measures: Measures | None = None,
     ) -> None:
+        self.measures = measures or Measures(clock)
         self._report = Report(log)
         self.work = Work(
             source=source,
@@ -65,6 +94,7 @@ class Processor:
             interval=interval,
             health=health,
             report=self._report,
+            measures=self.measures,
             log=log,
             pause=pause,
         )
@@ -74,10 +104,12 @@ class Processor:
         self._batch_records = batch_records
         self._health = health
         self._clock = clock
-        self._rebalance = Rebalance(self.work, health, log)
+        self._rebalance = Rebalance(self.work, self.measures, health, log)
         self._start = PartitionStart(
             source, self.work, start=start, group=group, health=health, log=log
         )
+        self.sight = Sight()
+        self._sighted_at = 0.0
 
     def run(self, stopping: Callable[[], bool]) -> None:
         """Process until ``stopping()``, then commit and leave the group.
@@ -91,6 +123,7 @@ class Processor:
         while not stopping():
             self.step()
         self.work.commit()
+        self._look()
         self._report.tell_dead_letters()
         self._source.close()
 
@@ -98,19 +131,20 @@ class Processor:
         """Do one turn of the loop."""
         self._health.beat()
         self.work.seek()
-        fetched = self._source.fetch(
-            self.work.room(self._batch_records), self.work.seconds_until_due(IDLE_WAIT)
-        )
+        fetched = self._fetch()
         self._start.find(fetched.lost)
         try:
             self._handle(fetched)
         except WorkLostError as lost:
             self.work.undo(lost)
+        self.measures.phases.enter("other")
         self.work.reach_ends(fetched.ends)
         if not fetched.runs:
             self.work.serve()
         self.work.commit_if_due(full=fetched.full)
         self._report.tell(self.work.outcomes, self.work.positions.in_flight)
+        if self.measures.now() - self._sighted_at >= SIGHT_EVERY:
+            self._look()
 
     def leave(self) -> None:
         """Leave the group after a failure, so that others need not wait for our session to end.
@@ -120,10 +154,41 @@ class Processor:
         self._rebalance.disarm()
         self._source.close()
 
+    def _fetch(self) -> Fetched:
+        measures, work = self.measures, self.work
+        measures.phases.enter("poll")
+        began = measures.poll_begins()
+        fetched = self._source.fetch(
+            work.room(self._batch_records), work.seconds_until_due(IDLE_WAIT)
+        )
+        measures.phases.enter("other")
+        measures.polled(began, records=sum(map(len, fetched.runs)))
+        return fetched
+
+    def _look(self) -> None:
+        """Take stock for other threads; at the end of a turn, when all numbers agree."""
+        positions, outcomes = self.work.positions, self.work.outcomes
+        in_flight = positions.in_flight()
+        self.sight = Sight(
+            consumed=outcomes.consumed,
+            in_flight=in_flight,
+            unaccounted=outcomes.unaccounted(in_flight),
+            outcomes=outcomes.counted.copy(),
+            positions={at: replace(each) for at, each in positions.snapshot().items()},
+            measured=self.measures.read(),
+        )
+        self._sighted_at = self.measures.now()
+
     def _handle(self, fetched: Fetched) -> None:
-        work = self.work
+        work, measures = self.work, self.measures
+        enter = measures.phases.enter
         # All runs are noted as handed out before any is sent: if sending fails, all are undone.
         admitted = [fresh for run in fetched.runs if (fresh := work.admit(run)) is not None]
         ctx: Context[Any] = Context(int(self._clock()), self._app_settings)
         for run in admitted:
-            work.send(run, self._planner.plan(run, ctx, work.culprits.verdicts(run)))
+            stamps, began = measures.admitted(run), measures.now()
+            plan = self._planner.plan(run, ctx, work.culprits.verdicts(run), enter=enter)
+            enter("send")
+            work.send(run, plan)
+            enter("other")
+            measures.processed(stamps, measures.now() - began)

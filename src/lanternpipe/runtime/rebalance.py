@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from lanternpipe.ports import Log
 from lanternpipe.records import TopicPartition
 from lanternpipe.runtime.health import Health
+from lanternpipe.runtime.measure import Measures
 from lanternpipe.runtime.work import Work
 
 
@@ -17,8 +18,9 @@ class Rebalance:
     metadata, while the new owner had started from the offset before it.
     """
 
-    def __init__(self, work: Work, health: Health, log: Log) -> None:
+    def __init__(self, work: Work, measures: Measures, health: Health, log: Log) -> None:
         self._work = work
+        self._measures = measures
         self._health = health
         self._log = log
         self._armed = True
@@ -30,7 +32,8 @@ class Rebalance:
     def on_assigned(self, partitions: Iterable[TopicPartition]) -> None:
         """Take over partitions; reading starts at their committed offsets."""
         partitions = list(partitions)
-        self._work.positions.assign(partitions)
+        with self._measures.rebalance("assigned"):
+            self._work.positions.assign(partitions)
         self._health.joined()
         self._log("info", "partitions_assigned", partitions=[*map(str, partitions)])
 
@@ -39,8 +42,9 @@ class Rebalance:
         if not self._armed:
             return
         partitions = list(partitions)
-        self._work.commit()
-        self._work.let_go(partitions)
+        with self._measures.rebalance("revoked"):
+            self._work.commit()
+            self._work.let_go(partitions)
         self._log("info", "partitions_revoked", partitions=[*map(str, partitions)])
 
     def on_lost(self, partitions: Iterable[TopicPartition]) -> None:
@@ -48,6 +52,7 @@ class Rebalance:
         if not self._armed:
             return
         partitions = list(partitions)
-        self._work.abort("partitions_lost")
-        self._work.let_go(partitions)
+        with self._measures.rebalance("lost"):
+            self._work.abort("partitions_lost")
+            self._work.let_go(partitions)
         self._log("warning", "partitions_lost", partitions=[*map(str, partitions)])

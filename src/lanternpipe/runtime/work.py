@@ -13,6 +13,7 @@ from lanternpipe.runtime.commit import Committer, WorkLostError
 from lanternpipe.runtime.culprit import CulpritSearch
 from lanternpipe.runtime.health import Health
 from lanternpipe.runtime.interval import CommitInterval
+from lanternpipe.runtime.measure import Measures
 from lanternpipe.runtime.outcomes import DUPLICATE, PROCESSED, Outcomes
 from lanternpipe.runtime.positions import Positions
 from lanternpipe.runtime.report import Report
@@ -34,6 +35,7 @@ class Work:
         interval: Decides when a commit is due.
         health: Told of waits.
         report: Told of dead letters.
+        measures: Told of commits.
         log: Writes log lines.
         pause: Waits so many seconds.
     """
@@ -46,6 +48,7 @@ class Work:
         interval: CommitInterval,
         health: Health,
         report: Report,
+        measures: Measures,
         log: Log,
         pause: Callable[[float], None],
     ) -> None:
@@ -57,6 +60,7 @@ class Work:
         self._interval = interval
         self._health = health
         self._report = report
+        self._measures = measures
         self._log = log
         self._pause = pause
         self._seeks: dict[TopicPartition, int] = {}
@@ -156,13 +160,18 @@ class Work:
         self._open = False
         if not offsets:
             return
+        before = self._measures.phases.enter("commit")
         began = time.monotonic()
         try:
             self._committer.commit(offsets)
         except WorkLostError as lost:
+            self._measures.commit_failed(lost.code, time.monotonic() - began)
             self.undo(lost)
             return
+        finally:
+            self._measures.phases.enter(before)
         self._committed_at = time.monotonic()
+        self._measures.committed(self._committed_at - began)
         self.positions.note_commit(offsets)
         self.outcomes.commit()
         self.culprits.committed(offsets)
@@ -187,6 +196,7 @@ class Work:
         }
         targets, records = self.positions.rewind()
         self.outcomes.abandon(records, lost.code)
+        self._measures.undone()
         self._report.abandon()
         if lost.ask_broker:
             targets.update(self._ask_committed())

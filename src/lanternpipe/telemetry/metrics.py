@@ -1,112 +1,115 @@
-"""Prometheus metrics, made from a snapshot at scrape time: the loop only counts integers."""
+"""Prometheus metrics, made from samples at scrape time: the loop only counts numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
+    HistogramMetricFamily,
     InfoMetricFamily,
-    Metric,
+)
+from prometheus_client.core import (
+    Metric as Family,
 )
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.samples import Exemplar as ClientExemplar
 
-from lanternpipe.version import VERSION
-
-# Outcomes that exist at 0 before the first record, so that a rate can be taken from the first.
-OUTCOMES: Final = ("processed", "filtered", "dead_lettered", "duplicate", "abandoned")
+from lanternpipe.measures import Distribution
+from lanternpipe.telemetry.catalogue import METRICS, Metric
 
 
-@dataclass(frozen=True, slots=True)
-class PartitionLag:
-    """How far one input partition is behind.
+class Sample(NamedTuple):
+    """One value of one metric.
 
     Attributes:
-        records: Last stable offset minus position.
-        seconds: Age of the oldest unfinished record; 0 when there is none.
+        metric: Of the catalogue.
+        value: A number, or a distribution for a histogram.
+        labels: Values of the metric's labels, in their order.
     """
 
-    records: int
-    seconds: float
+    metric: Metric
+    value: float | Distribution
+    labels: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """What the processor knows of itself at one moment.
+class Collector:
+    """Turns samples into metric families whenever Prometheus asks."""
 
-    Attributes:
-        consumed: Deliveries handed to this process.
-        in_flight: Deliveries not yet committed.
-        outcomes: Final outcomes by outcome and reason.
-        lag: By topic and partition, for those whose lag is known.
-        assigned: How many partitions this process owns.
+    def __init__(self, samples: Callable[[], Iterable[Sample]]) -> None:
+        self._samples = samples
+
+    def describe(self) -> Iterable[Family]:
+        """Return nothing: what exists is known at scrape time."""
+        return ()
+
+    def collect(self) -> Iterator[Family]:
+        """Yield the metrics of this moment, in the order of the catalogue."""
+        found: dict[Metric, dict[tuple[str, ...], float | Distribution]] = {}
+        for sample in self._samples():
+            found.setdefault(sample.metric, {})[sample.labels] = sample.value
+        for metric in METRICS:
+            values = found.get(metric, {})
+            if metric.zeros and metric in found:
+                values = {
+                    **{labels: 0.0 for labels in metric.zeros if labels not in values},
+                    **values,
+                }
+            if values:
+                yield _family(metric, values)
+
+
+def open_metrics(
+    samples: Callable[[], Iterable[Sample]],
+) -> Callable[[str], tuple[str, bytes]]:
+    """Return what renders the metrics for an ``Accept`` header, as content type and body.
+
+    Besides the given samples it shows ``process_*`` and ``python_gc_*`` of prometheus-client.
     """
-
-    consumed: int = 0
-    in_flight: int = 0
-    outcomes: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    lag: Mapping[tuple[str, int], PartitionLag] = field(default_factory=dict)
-    assigned: int = 0
-
-
-class PipelineCollector:
-    """Turns a snapshot into metric families whenever Prometheus asks."""
-
-    def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
-        self._snapshot = snapshot
-
-    def collect(self) -> Iterable[Metric]:
-        """Yield the metrics of this moment."""
-        now = self._snapshot()
-        yield InfoMetricFamily("pipeline_build", "The running version.", {"version": VERSION})
-        yield CounterMetricFamily(
-            "pipeline_consumed_records", "Records delivered to this process.", now.consumed
-        )
-        outcomes = CounterMetricFamily(
-            "pipeline_records",
-            "Deliveries by their final outcome, counted at commit.",
-            labels=("outcome", "reason"),
-        )
-        for outcome in OUTCOMES:
-            if not any(name == outcome for name, _ in now.outcomes):
-                outcomes.add_metric((outcome, ""), 0)
-        for (outcome, reason), count in now.outcomes.items():
-            outcomes.add_metric((outcome, reason), count)
-        yield outcomes
-        yield GaugeMetricFamily(
-            "pipeline_in_flight_records", "Deliveries not yet committed.", now.in_flight
-        )
-        yield GaugeMetricFamily(
-            "pipeline_assigned_partitions", "Partitions owned by this process.", now.assigned
-        )
-        records = GaugeMetricFamily(
-            "pipeline_consumer_lag_records",
-            "Last stable offset minus position.",
-            labels=("topic", "partition"),
-        )
-        seconds = GaugeMetricFamily(
-            "pipeline_consumer_lag_seconds",
-            "Age of the oldest unfinished record, 0 when there is none.",
-            labels=("topic", "partition"),
-        )
-        for (topic, partition), lag in sorted(now.lag.items()):
-            records.add_metric((topic, str(partition)), lag.records)
-            seconds.add_metric((topic, str(partition)), lag.seconds)
-        yield records
-        yield seconds
-
-
-def open_metrics(snapshot: Callable[[], Snapshot]) -> Callable[[str], tuple[str, bytes]]:
-    """Return what renders the metrics for an ``Accept`` header, as content type and body."""
     registry = CollectorRegistry()
-    registry.register(PipelineCollector(snapshot))
+    registry.register(Collector(samples))
+    ProcessCollector(registry=registry)
+    GCCollector(registry=registry)
 
     def render(accept: str) -> tuple[str, bytes]:
         encoder, content_type = choose_encoder(accept)
         return content_type, encoder(registry)
 
     return render
+
+
+def _family(metric: Metric, values: dict[tuple[str, ...], float | Distribution]) -> Family:
+    if metric.kind == "histogram":
+        histogram = HistogramMetricFamily(metric.name, metric.meaning, labels=metric.labels)
+        for labels, value in values.items():
+            assert isinstance(value, Distribution), metric.name
+            histogram.add_metric(labels, _buckets(value), value.total)
+        return histogram
+    numbers = {labels: value for labels, value in values.items() if isinstance(value, int | float)}
+    if metric.kind == "info":
+        info = InfoMetricFamily(metric.name, metric.meaning)
+        for labels in numbers:
+            info.add_metric((), dict(zip(metric.labels, labels, strict=True)))
+        return info
+    kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
+    family = kind(metric.name, metric.meaning, labels=metric.labels)
+    for labels, number in numbers.items():
+        family.add_metric(labels, number)
+    return family
+
+
+def _buckets(
+    found: Distribution,
+) -> list[tuple[str, float] | tuple[str, float, ClientExemplar]]:
+    buckets: list[tuple[str, float] | tuple[str, float, ClientExemplar]] = []
+    names = [*map(str, found.bounds), "+Inf"]
+    for place, (name, count) in enumerate(zip(names, found.cumulated(), strict=True)):
+        if (given := found.exemplars.get(place)) is None:
+            buckets.append((name, count))
+        else:
+            labels = {"trace_id": given.trace_id, "span_id": given.span_id}
+            buckets.append((name, count, ClientExemplar(labels, given.value, given.at)))
+    return buckets

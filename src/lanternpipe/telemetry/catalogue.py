@@ -1,0 +1,325 @@
+"""Everything that is told to the outside, declared once: metrics, spans, attributes, log lines.
+
+Names follow OpenTelemetry's messaging conventions where these have one, pinned to ``SEMCONV``;
+``docs/metrics.md`` is generated from here, and nothing else may be shown, alerted on or documented.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, NamedTuple
+
+SEMCONV: Final = "1.44.0"
+
+Kind = Literal["counter", "gauge", "histogram", "info"]
+
+
+class Metric(NamedTuple):
+    """One metric.
+
+    Attributes:
+        name: As in Prometheus, without the suffixes that it adds by kind.
+        kind: Its type.
+        unit: Of its value, in words; empty where there is none.
+        labels: Names of its labels.
+        meaning: One sentence.
+        zeros: Label values that exist at 0 before anything has happened.
+    """
+
+    name: str
+    kind: Kind
+    unit: str
+    labels: tuple[str, ...]
+    meaning: str
+    zeros: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def exposed(self) -> str:
+        """The name by which Prometheus knows the metric."""
+        return self.name + {"counter": "_total", "info": "_info"}.get(self.kind, "")
+
+
+PARTITION: Final = ("topic", "partition")
+CLIENT: Final = ("client",)
+BROKER: Final = ("client", "broker_id")
+OPERATION: Final = ("messaging_operation_name", "messaging_destination_name", "error_type")
+
+BUILD = Metric(
+    "pipeline_build",
+    "info",
+    "",
+    ("version", "python", "librdkafka", "semconv"),
+    "The running version, and of what it is made.",
+)
+CONFIG = Metric(
+    "pipeline_config",
+    "info",
+    "",
+    ("app", "group", "delivery", "fingerprint"),
+    "What is run and how; the fingerprint differs where any setting does.",
+)
+CONSUMED = Metric(
+    "messaging_client_consumed_messages",
+    "counter",
+    "records",
+    ("messaging_destination_name", "messaging_consumer_group_name"),
+    "Deliveries handed to this process.",
+)
+RECORDS = Metric(
+    "pipeline_records",
+    "counter",
+    "records",
+    ("outcome", "cause", "reason"),
+    "Deliveries by their final outcome, counted at commit; the cause is the input, the pipeline, "
+    "the broker or a rebalance.",
+    zeros=(
+        ("processed", "", ""),
+        ("filtered", "", ""),
+        ("dead_lettered", "input", ""),
+        ("dead_lettered", "pipeline", ""),
+        ("duplicate", "", ""),
+        ("abandoned", "broker", ""),
+        ("abandoned", "rebalance", ""),
+    ),
+)
+IN_FLIGHT = Metric(
+    "pipeline_in_flight_records", "gauge", "records", (), "Deliveries not yet committed."
+)
+UNACCOUNTED = Metric(
+    "pipeline_ledger_unaccounted_records",
+    "gauge",
+    "records",
+    (),
+    "Consumed, less all outcomes and what is in flight: anything but 0 is a bug.",
+)
+LAG_RECORDS = Metric(
+    "pipeline_consumer_lag_records",
+    "gauge",
+    "records",
+    PARTITION,
+    "Last stable offset minus position.",
+)
+LAG_SECONDS = Metric(
+    "pipeline_consumer_lag_seconds",
+    "gauge",
+    "seconds",
+    PARTITION,
+    "Age of the oldest unfinished record, 0 when there is none.",
+)
+OPEN_TRANSACTION = Metric(
+    "pipeline_open_transaction_records",
+    "gauge",
+    "records",
+    PARTITION,
+    "High watermark minus last stable offset: held back by transactions upstream that are open.",
+)
+COMMITTED = Metric(
+    "pipeline_committed_offset", "gauge", "offset", PARTITION, "Offset that is committed."
+)
+HIGH_WATERMARK = Metric(
+    "pipeline_high_watermark_offset",
+    "gauge",
+    "offset",
+    PARTITION,
+    "Offset behind the last record on the broker.",
+)
+LOW_WATERMARK = Metric(
+    "pipeline_low_watermark_offset",
+    "gauge",
+    "offset",
+    PARTITION,
+    "First offset that the broker still has.",
+)
+WATERMARK_AGE = Metric(
+    "pipeline_watermark_age_seconds",
+    "gauge",
+    "seconds",
+    (),
+    "Age of the watermarks, and so of lag in records.",
+)
+ASSIGNED = Metric(
+    "pipeline_assigned_partitions", "gauge", "partitions", (), "Partitions owned by this process."
+)
+RECORD_AGE = Metric(
+    "pipeline_record_age_seconds",
+    "histogram",
+    "seconds",
+    ("point",),
+    "Age of records, by their own timestamps, when they were polled, processed and acked; where "
+    "lateness enters.",
+)
+FUTURE = Metric(
+    "pipeline_future_records",
+    "counter",
+    "records",
+    (),
+    "Records from the future, whose clocks cannot be right.",
+)
+BATCH = Metric(
+    "pipeline_batch_records", "histogram", "records", (), "Records per poll that brought any."
+)
+TIME = Metric(
+    "pipeline_time_seconds",
+    "counter",
+    "seconds",
+    ("phase",),
+    "Time of the loop by phase; adds up to wall-clock time.",
+)
+POLL_GAP = Metric(
+    "pipeline_poll_gap_max_seconds",
+    "gauge",
+    "seconds",
+    (),
+    "Longest time between two polls within the last minute or two.",
+)
+POLL_GAP_LIMIT = Metric(
+    "pipeline_poll_gap_limit_seconds",
+    "gauge",
+    "seconds",
+    (),
+    "Time between two polls after which the broker expels this process.",
+)
+PROGRESS = Metric(
+    "pipeline_last_progress_timestamp_seconds",
+    "gauge",
+    "seconds since 1970",
+    (),
+    "When work became final last; 0 before.",
+)
+PROCESS_DURATION = Metric(
+    "messaging_process_duration_seconds",
+    "histogram",
+    "seconds",
+    ("messaging_destination_name", "messaging_consumer_group_name"),
+    "Time from decoding to sending, per batch.",
+)
+OPERATION_DURATION = Metric(
+    "messaging_client_operation_duration_seconds",
+    "histogram",
+    "seconds",
+    OPERATION,
+    "Time of a call into Kafka: polls that brought records, and commits, by error.",
+)
+REBALANCES = Metric(
+    "pipeline_rebalance_duration_seconds",
+    "histogram",
+    "seconds",
+    ("event",),
+    "Time within a change of the assignment; its count is the number of changes.",
+)
+DEAD_LETTERS = Metric(
+    "pipeline_dead_letters_records",
+    "gauge",
+    "records",
+    ("topic",),
+    "Dead letters that the topic holds.",
+)
+DEAD_LETTERS_AGE = Metric(
+    "pipeline_dead_letters_oldest_age_seconds",
+    "gauge",
+    "seconds",
+    ("topic",),
+    "Age of the oldest dead letter, 0 when there is none.",
+)
+LOG_LINES = Metric(
+    "pipeline_log_lines",
+    "counter",
+    "lines",
+    ("level",),
+    "Log lines written, by level.",
+    zeros=(("debug",), ("info",), ("warning",), ("error",)),
+)
+LOG_SUPPRESSED = Metric(
+    "pipeline_log_suppressed_lines",
+    "counter",
+    "lines",
+    (),
+    "Repeated log lines that were left out and told as a number.",
+)
+LOG_DROPPED = Metric(
+    "pipeline_log_dropped_lines",
+    "counter",
+    "lines",
+    (),
+    "Log lines lost because standard output was blocked.",
+)
+STATS_AGE = Metric(
+    "rdkafka_stats_age_seconds",
+    "gauge",
+    "seconds",
+    CLIENT,
+    "Age of the client's statistics; old ones freeze all rdkafka metrics.",
+)
+
+CLIENT_METRICS: Final = (
+    STATS_AGE,
+    Metric("rdkafka_reply_queue_operations", "gauge", "operations", CLIENT,
+           "Events that wait to be served by a poll."),
+    Metric("rdkafka_producer_queue_records", "gauge", "records", CLIENT,
+           "Records in the producer's queue."),
+    Metric("rdkafka_producer_queue_limit_records", "gauge", "records", CLIENT,
+           "Most records that the producer's queue holds."),
+    Metric("rdkafka_producer_queue_bytes", "gauge", "bytes", CLIENT,
+           "Bytes in the producer's queue."),
+    Metric("rdkafka_messages_sent", "counter", "records", CLIENT, "Records sent to brokers."),
+    Metric("rdkafka_message_sent_bytes", "counter", "bytes", CLIENT,
+           "Bytes of records sent to brokers."),
+    Metric("rdkafka_messages_received", "counter", "records", CLIENT,
+           "Records received from brokers."),
+    Metric("rdkafka_message_received_bytes", "counter", "bytes", CLIENT,
+           "Bytes of records received from brokers."),
+    Metric("rdkafka_fetch_queue_records", "gauge", "records", CLIENT,
+           "Records fetched ahead and not yet handed out."),
+    Metric("rdkafka_fetch_queue_bytes", "gauge", "bytes", CLIENT,
+           "Bytes fetched ahead and not yet handed out."),
+    Metric("rdkafka_consumer_lag_records", "gauge", "records", CLIENT,
+           "Lag as the client computes it, largest of all partitions: stands still while a "
+           "partition is paused or its queue is full, so only for comparison."),
+    Metric("rdkafka_broker_up", "gauge", "", BROKER,
+           "1 while connected; missing for brokers that were never needed."),
+    Metric("rdkafka_broker_rtt_p99_seconds", "gauge", "seconds", BROKER,
+           "Round trip of requests; a consumer's includes waiting for records."),
+    Metric("rdkafka_broker_throttle_p99_seconds", "gauge", "seconds", BROKER,
+           "Time for which the broker held us back by quota."),
+    Metric("rdkafka_broker_internal_queue_p99_seconds", "gauge", "seconds", BROKER,
+           "Time of records in the producer's queue."),
+    Metric("rdkafka_broker_inflight_requests", "gauge", "requests", BROKER,
+           "Requests that wait for an answer."),
+    Metric("rdkafka_broker_errors", "counter", "errors", BROKER, "Transmission errors."),
+    Metric("rdkafka_broker_request_timeouts", "counter", "requests", BROKER,
+           "Requests that timed out."),
+    Metric("rdkafka_broker_disconnects", "counter", "connections", BROKER,
+           "Connections that ended."),
+)  # fmt: skip
+
+METRICS: Final[tuple[Metric, ...]] = (
+    BUILD,
+    CONFIG,
+    CONSUMED,
+    RECORDS,
+    IN_FLIGHT,
+    UNACCOUNTED,
+    LAG_RECORDS,
+    LAG_SECONDS,
+    OPEN_TRANSACTION,
+    COMMITTED,
+    HIGH_WATERMARK,
+    LOW_WATERMARK,
+    WATERMARK_AGE,
+    ASSIGNED,
+    RECORD_AGE,
+    FUTURE,
+    BATCH,
+    TIME,
+    POLL_GAP,
+    POLL_GAP_LIMIT,
+    PROGRESS,
+    PROCESS_DURATION,
+    OPERATION_DURATION,
+    REBALANCES,
+    DEAD_LETTERS,
+    DEAD_LETTERS_AGE,
+    LOG_LINES,
+    LOG_SUPPRESSED,
+    LOG_DROPPED,
+    *CLIENT_METRICS,
+)
