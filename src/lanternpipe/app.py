@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from lanternpipe.codec.json import JsonCodec
@@ -30,7 +31,7 @@ from lanternpipe.kafka.stats import StatisticsWatch
 from lanternpipe.kafka.topics import verify
 from lanternpipe.pipeline import Pipeline, Topic
 from lanternpipe.ports import Log, Source
-from lanternpipe.publish import Identity, samples
+from lanternpipe.publish import Identity, log_samples, samples
 from lanternpipe.runtime.batch import OutputTopic, Planner
 from lanternpipe.runtime.beside import repeatedly
 from lanternpipe.runtime.commit import AtLeastOnce, Committer, ExactlyOnce
@@ -46,6 +47,7 @@ from lanternpipe.runtime.watchdog import Deadline
 from lanternpipe.runtime.watermarks import HIGH_EVERY, WatermarkWatch
 from lanternpipe.settings import Settings
 from lanternpipe.telemetry import catalogue
+from lanternpipe.telemetry.logs import PipelineLog
 from lanternpipe.telemetry.metrics import Sample, open_metrics
 from lanternpipe.topology import (
     TopicNames,
@@ -168,7 +170,7 @@ def build_processor(
     )
 
 
-def process(settings: Settings, pipeline: Pipeline[Any, Any], log: Log) -> None:
+def process(settings: Settings, pipeline: Pipeline[Any, Any], log: PipelineLog) -> None:
     """Run a processor until the process is asked to stop.
 
     Raises:
@@ -183,7 +185,7 @@ def process(settings: Settings, pipeline: Pipeline[Any, Any], log: Log) -> None:
     stop = StopRequest(settings.shutdown_grace, stop_asked)
     with ExitStack() as stack:
         stack.enter_context(stop.on_signals())
-        render = open_metrics(app.samples)
+        render = open_metrics(lambda: chain(app.samples(), log_samples(log)))
         http = settings.http
         port = stack.enter_context(serve(http.host, http.port, app.health, render))
         log(

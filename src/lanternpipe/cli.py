@@ -63,8 +63,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _process(_: argparse.Namespace) -> int:
     from lanternpipe.app import process
 
-    settings, pipeline, log = _open("processor")
-    process(settings, pipeline, log)
+    settings, pipeline, log = _open("processor", background=True)
+    try:
+        process(settings, pipeline, log)
+    finally:
+        log.close()
     return 0
 
 
@@ -186,13 +189,13 @@ def _demo(options: argparse.Namespace) -> int:
     from lanternpipe.app import load_pipeline
     from lanternpipe.demo.run import run_demo
     from lanternpipe.environment import load_settings
-    from lanternpipe.telemetry.logs import open_log
+    from lanternpipe.telemetry.logs import PipelineLog
 
     settings = load_settings()
     return run_demo(
         settings,
         load_pipeline(settings.app),
-        log=open_log(settings.log, service="lanternpipe-demo", stream=sys.stderr),
+        log=PipelineLog(settings.log, service="lanternpipe-demo", stream=sys.stderr),
         seconds=options.seconds,
         as_json=options.json,
         rate=getattr(options, "rate", 1_000.0),
@@ -204,13 +207,15 @@ def _demo(options: argparse.Namespace) -> int:
     )
 
 
-def _open(service: str, stream: Any = None) -> tuple[Any, Any, Any]:
+def _open(service: str, stream: Any = None, *, background: bool = False) -> tuple[Any, Any, Any]:
     from lanternpipe.app import load_pipeline
     from lanternpipe.environment import load_settings, unknown_variables
-    from lanternpipe.telemetry.logs import open_log
+    from lanternpipe.telemetry.logs import PipelineLog
 
     settings = load_settings()
-    log = open_log(settings.log, service=f"lanternpipe-{service}", stream=stream)
+    log = PipelineLog(
+        settings.log, service=f"lanternpipe-{service}", stream=stream, background=background
+    )
     for text in unknown_variables().values():
         log("warning", "setting_unknown", text=text)
     return settings, load_pipeline(settings.app), log

@@ -11,6 +11,7 @@ from lanternpipe.runtime.lag import Lag
 from lanternpipe.runtime.process import Sight
 from lanternpipe.runtime.watermarks import Watermarks
 from lanternpipe.telemetry import catalogue
+from lanternpipe.telemetry.logs import PipelineLog
 from lanternpipe.telemetry.metrics import Sample
 
 BY_NAME = {metric.name: metric for metric in catalogue.METRICS}
@@ -76,6 +77,15 @@ def samples(
         for figure in figures:
             labels = (client, figure.broker) if figure.broker else (client,)
             yield Sample(BY_NAME[figure.metric], figure.value, labels)
+
+
+def log_samples(log: PipelineLog) -> Iterator[Sample]:
+    """Yield what became of log lines."""
+    yield Sample(catalogue.LOG_LINES_WRITTEN, 0, ("info",))
+    for level, count in log.written.copy().items():
+        yield Sample(catalogue.LOG_LINES_WRITTEN, count, (level,))
+    yield Sample(catalogue.LOG_SUPPRESSED, log.suppressed)
+    yield Sample(catalogue.LOG_DROPPED, log.dropped)
 
 
 def cause(outcome: str, reason: str) -> str:

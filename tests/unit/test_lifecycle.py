@@ -107,7 +107,7 @@ def test_a_signal_may_arrive_while_a_line_is_logged() -> None:
         import io, os, signal
         from lanternpipe.runtime.lifecycle import StopRequest
         from lanternpipe.settings import LogSettings
-        from lanternpipe.telemetry.logs import open_log
+        from lanternpipe.telemetry.logs import PipelineLog
 
         class Stream(io.StringIO):
             def write(self, text):
@@ -115,7 +115,7 @@ def test_a_signal_may_arrive_while_a_line_is_logged() -> None:
                     os.kill(os.getpid(), signal.SIGTERM)
                 return super().write(text)
 
-        log = open_log(LogSettings(), service="test", stream=Stream())
+        log = PipelineLog(LogSettings(), service="test", stream=Stream())
         stop = StopRequest(3600, lambda: log("info", "stopping"))
         with stop.on_signals():
             log("info", "working")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import logging
+import threading
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,7 +15,8 @@ import structlog
 
 from lanternpipe.ports import Log
 from lanternpipe.settings import LogSettings
-from lanternpipe.telemetry.logs import open_log
+from lanternpipe.telemetry.logs import QUEUE_LINES, REPEAT_SECONDS, REPEATS, PipelineLog
+from tests.fakes import Clock
 
 
 class Terminal(io.StringIO):
@@ -26,7 +29,7 @@ class Terminal(io.StringIO):
 
 def opened(stream: io.StringIO, **settings: Any) -> Log:
     """Open a log that writes to the stream."""
-    return open_log(LogSettings(**settings), service="tests", stream=stream)
+    return PipelineLog(LogSettings(**settings), service="tests", stream=stream)
 
 
 def lines(stream: io.StringIO) -> list[dict[str, Any]]:
@@ -37,24 +40,22 @@ def lines(stream: io.StringIO) -> list[dict[str, Any]]:
 def test_a_line_is_one_json_object() -> None:
     """A line has event, level, service, time and its fields, whatever they hold."""
     stream = io.StringIO()
-    opened(stream)("warning", "it_happened", number=1, text='a "b"\nc', at=["x"], odd={1})
+    opened(stream)("warning", "consumer_error", code=["x", {1}], text='a "b"\nc')
     (line,) = lines(stream)
     del line["timestamp"]
     assert line == {
-        "event": "it_happened",
+        "event": "consumer_error",
         "level": "warning",
         "service": "tests",
-        "number": 1,
+        "code": ["x", "{1}"],
         "text": 'a "b"\nc',
-        "at": ["x"],
-        "odd": "{1}",
     }
 
 
 def test_times_are_utc() -> None:
     """Every line tells its time in UTC, in the form of ISO 8601."""
     stream = io.StringIO()
-    opened(stream)("info", "it_happened")
+    opened(stream)("info", "stopping")
     written = datetime.fromisoformat(lines(stream)[0]["timestamp"])
     assert written.utcoffset() == timedelta(0)
     assert abs(datetime.now(UTC) - written) < timedelta(minutes=1)
@@ -63,10 +64,10 @@ def test_times_are_utc() -> None:
 def test_what_is_none_is_left_out() -> None:
     """A field without value is not written."""
     stream = io.StringIO()
-    opened(stream)("info", "it_happened", field=None, count=0, text="")
+    opened(stream)("info", "partition_started", offset=None, partition=0, start="")
     (line,) = lines(stream)
-    assert "field" not in line
-    assert (line["count"], line["text"]) == (0, "")
+    assert "offset" not in line
+    assert (line["partition"], line["start"]) == (0, "")
 
 
 @pytest.mark.parametrize("level", ["debug", "info", "warning", "error"])
@@ -75,7 +76,7 @@ def test_only_what_is_severe_enough_is_written(level: str) -> None:
     stream, order = io.StringIO(), ["debug", "info", "warning", "error"]
     log = opened(stream, level=level)
     for each in order:
-        log(each, "it_happened")
+        log(each, "stopping")
     assert [line["level"] for line in lines(stream)] == order[order.index(level) :]
 
 
@@ -90,9 +91,9 @@ def test_only_what_is_severe_enough_is_written(level: str) -> None:
 )
 def test_the_form_suits_the_reader(form: str, stream: io.StringIO, as_json: bool) -> None:
     """Programs get JSON and people something readable, unless asked for otherwise."""
-    opened(stream, format=form)("info", "it_happened", count=5)
+    opened(stream, format=form)("info", "stopping")
     text = stream.getvalue()
-    assert "it_happened" in text
+    assert "stopping" in text
     assert text.startswith("{") is as_json
     assert "service" not in text or as_json
 
@@ -100,12 +101,81 @@ def test_the_form_suits_the_reader(form: str, stream: io.StringIO, as_json: bool
 def test_exceptions_are_told() -> None:
     """A line about an exception carries its trace."""
     stream = io.StringIO()
-    opened(stream)("error", "it_broke", exc_info=ZeroDivisionError("by nothing"))
+    opened(stream)("error", "producer_failed", exc_info=ZeroDivisionError("by nothing"))
     assert "ZeroDivisionError" in lines(stream)[0]["exception"]
 
 
 def test_global_configuration_is_left_alone() -> None:
     """A program that uses the library keeps its own logging."""
     before = structlog.get_config(), list(logging.getLogger().handlers)
-    opened(io.StringIO())("info", "it_happened")
+    opened(io.StringIO())("info", "stopping")
     assert (structlog.get_config(), list(logging.getLogger().handlers)) == before
+
+
+def test_what_the_catalogue_does_not_know_is_not_written() -> None:
+    """A field that is not declared for its event is left out: it could be personal data."""
+    stream = io.StringIO()
+    log = opened(stream)
+    log("warning", "consumer_error", code="X", user_id="secret-1")
+    log("warning", "nobody_declared_this", user_id="secret-2", trace_id="t")
+    assert "secret" not in stream.getvalue()
+    assert [line["event"] for line in lines(stream)] == ["consumer_error", "nobody_declared_this"]
+
+
+def test_repeats_are_left_out_and_counted() -> None:
+    """Of lines that are alike only a few are written; the next one tells how many were not."""
+    stream, clock = io.StringIO(), Clock()
+    log = PipelineLog(LogSettings(), service="tests", stream=stream, clock=clock)
+    for _ in range(REPEATS + 20):
+        log("warning", "consumer_error", code="A")
+    log("warning", "consumer_error", code="B")
+    assert [line["code"] for line in lines(stream)] == ["A"] * REPEATS + ["B"]
+    clock.now += REPEAT_SECONDS
+    log("warning", "consumer_error", code="A")
+    assert lines(stream)[-1]["suppressed"] == log.suppressed == 20
+    assert log.written == {"warning": REPEATS + 2}
+
+
+def test_information_is_never_left_out() -> None:
+    """Lines at level info come seldom by themselves, and all of them count."""
+    stream = io.StringIO()
+    log = opened(stream)
+    for _ in range(50):
+        log("info", "stopping")
+    assert len(lines(stream)) == 50
+
+
+class Blocked(io.StringIO):
+    """A stream whose reader does not read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads = threading.Event()
+
+    def write(self, text: str) -> int:
+        """Wait for the reader."""
+        self.reads.wait(30)
+        return super().write(text)
+
+
+def test_a_blocked_stream_blocks_nobody() -> None:
+    """With a thread that writes, a full pipe costs lines, which are counted, and no time."""
+    stream = Blocked()
+    log = PipelineLog(LogSettings(), service="tests", stream=stream, background=True)
+    for _ in range(QUEUE_LINES * 2):
+        log("info", "stopping")
+    assert log.dropped >= QUEUE_LINES - 1
+    stream.reads.set()
+    log.close(30.0)
+    assert len(lines(stream)) + log.dropped == QUEUE_LINES * 2
+
+
+def test_closing_a_blocked_log_ends() -> None:
+    """A log whose stream stays blocked is closed within its time."""
+    stream = Blocked()
+    log = PipelineLog(LogSettings(), service="tests", stream=stream, background=True)
+    log("info", "stopping")
+    before = time.monotonic()
+    log.close(0.1)
+    assert time.monotonic() - before < 5.0
+    stream.reads.set()

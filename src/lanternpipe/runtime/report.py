@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from lanternpipe.records import TopicPartition
 from lanternpipe.runtime.deadletter import Cause
 from lanternpipe.runtime.outcomes import Outcomes
 
-DEAD_LETTERS_EVERY = 1.0  # seconds between lines about one kind of dead letter
+DEAD_LETTERS_EVERY = 10.0  # seconds between lines about one kind of dead letter
 SUMMARY_EVERY = 10.0  # seconds
 
 
@@ -20,8 +21,9 @@ class _Kind:
     """Dead letters that share kind, class and field, with the first of them as an example."""
 
     cause: Cause
-    first: str
+    first: str = ""
     records: int = 0
+    told_at: float = -math.inf
 
 
 class Report:
@@ -37,7 +39,7 @@ class Report:
         self._clock = clock
         self._open: list[tuple[TopicPartition, int, Cause]] = []
         self._kinds: dict[tuple[str, str, str | None], _Kind] = {}
-        self._told_at = self._summed_at = clock()
+        self._summed_at = clock()
         self._consumed = 0
 
     def note(self, source: TopicPartition, causes: Iterable[tuple[int, Cause]]) -> None:
@@ -52,16 +54,17 @@ class Report:
         """Take over what was noted: it is final now."""
         for source, offset, cause in self._open:
             key = (cause.kind, cause.error, cause.field)
-            kind = self._kinds.setdefault(key, _Kind(cause, f"{source}/{offset}"))
+            kind = self._kinds.setdefault(key, _Kind(cause))
+            if not kind.records:
+                kind.cause, kind.first = cause, f"{source}/{offset}"
             kind.records += 1
         self._open.clear()
 
     def tell(self, outcomes: Outcomes, in_flight: Callable[[], int]) -> None:
         """Write what is due."""
         now = self._clock()
-        if self._kinds and now - self._told_at >= DEAD_LETTERS_EVERY:
-            self._told_at = now
-            self.tell_dead_letters()
+        if self._kinds:
+            self.tell_dead_letters(now - DEAD_LETTERS_EVERY)
         if now - self._summed_at >= SUMMARY_EVERY:
             self._summed_at = now
             if outcomes.consumed == self._consumed:
@@ -75,10 +78,12 @@ class Report:
                 **outcomes.totals(),
             )
 
-    def tell_dead_letters(self) -> None:
-        """Write one line for each kind of dead letter since the last time."""
+    def tell_dead_letters(self, before: float = math.inf) -> None:
+        """Write one line for each kind of dead letter that was told last before a moment."""
         for kind in self._kinds.values():
-            cause = kind.cause
+            if not kind.records or kind.told_at > before:
+                continue
+            cause, kind.told_at = kind.cause, self._clock()
             self._log(
                 "error" if cause.kind == "bug" else "warning",
                 "records_dead_lettered",
@@ -91,4 +96,4 @@ class Report:
                 records=kind.records,
                 first=kind.first,
             )
-        self._kinds.clear()
+            kind.records = 0

@@ -220,7 +220,7 @@ DEAD_LETTERS_AGE = Metric(
     ("topic",),
     "Age of the oldest dead letter, 0 when there is none.",
 )
-LOG_LINES = Metric(
+LOG_LINES_WRITTEN = Metric(
     "pipeline_log_lines",
     "counter",
     "lines",
@@ -318,8 +318,75 @@ METRICS: Final[tuple[Metric, ...]] = (
     REBALANCES,
     DEAD_LETTERS,
     DEAD_LETTERS_AGE,
-    LOG_LINES,
+    LOG_LINES_WRITTEN,
     LOG_SUPPRESSED,
     LOG_DROPPED,
     *CLIENT_METRICS,
 )
+
+
+class LogLine(NamedTuple):
+    """One kind of log line.
+
+    Attributes:
+        fields: What it may hold besides the common fields; anything else is left out.
+        meaning: One sentence.
+    """
+
+    fields: frozenset[str]
+    meaning: str
+
+
+def _line(meaning: str, *fields: str) -> LogLine:
+    return LogLine(frozenset(fields), meaning)
+
+
+COMMON_LOG_FIELDS: Final = frozenset(
+    {"service", "timestamp", "trace_id", "span_id", "suppressed", "exc_info"}
+)
+LOG_LINES: Final[dict[str, LogLine]] = {
+    "processor_starting": _line(
+        "A processor begins, with what it was told.",
+        *("app", "brokers", "group", "delivery", "instance", "metrics"),
+    ),
+    "stopping": _line("The process was asked to stop."),
+    "stopped": _line(
+        "A clean stop has ended; the counts are of this process's life.",
+        *("consumed", "processed", "filtered", "dead_lettered", "duplicate", "abandoned"),
+    ),
+    "progress": _line(
+        "What has become of all deliveries so far; silence means that nothing has happened.",
+        *("consumed", "in_flight"),
+        *("processed", "filtered", "dead_lettered", "duplicate", "abandoned"),
+    ),
+    "partitions_assigned": _line("Partitions have been given to this process.", "partitions"),
+    "partitions_revoked": _line("Partitions were committed and given up.", "partitions"),
+    "partitions_lost": _line(
+        "Partitions went without asking; what was open on them was undone.", "partitions"
+    ),
+    "partition_started": _line(
+        "A partition without committed offset begins.", "partition", "start", "offset"
+    ),
+    "records_dead_lettered": _line(
+        "Records went to the dead letters, with the first of them as an example.",
+        *("kind", "error", "field", "limit", "stage", "frames", "records", "first"),
+    ),
+    "work_undone": _line(
+        "Everything since the last commit is done again; normal in a rebalance.",
+        *("cause", "records"),
+    ),
+    "waiting_for_broker": _line("Something does not answer; said once.", "code"),
+    "broker_is_back": _line("What was waited for has answered.", "after_seconds"),
+    "broker_unreachable": _line(
+        "No broker answers at the start.", "brokers", "code", "reason", "hint"
+    ),
+    "broker_reachable": _line("A broker answers at last.", "brokers"),
+    "topic_differs": _line("A topic is not as it is declared.", "text"),
+    "setting_unknown": _line("A variable that looks like a setting is none.", "text"),
+    "consumer_error": _line("The consumer reports an error and goes on.", "code", "text"),
+    "on_delivery_failed": _line("A callback of the user has raised.", "error"),
+    "producer_failed": _line("The producer cannot go on.", "error"),
+    "not_deleted": _line("Something temporary is left on the broker.", "name", "text"),
+    "kafka_client_error": _line("The client reports an error to itself.", "client", "code"),
+    "kafka_client_log": _line("A line of librdkafka's own log.", "client", "text"),
+}
