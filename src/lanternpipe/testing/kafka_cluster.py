@@ -1,11 +1,7 @@
 """A real Apache Kafka cluster for the length of a ``with`` block.
 
-Nothing is left running, however the test ends. All processes are one process group, led by a
-guard: a shell that waits at a pipe from us and kills its group, itself included, at the pipe's
-end, which comes also when we are killed. Unlike ``PR_SET_PDEATHSIG`` that works on macOS, needs no
-``preexec_fn`` (unsafe beside librdkafka's threads), and does not strike when merely the *thread*
-that started a broker ends. A process that we fork without exec holds the pipe open, too. Only the
-folder of a killed test stays behind.
+Nothing is left running, however the test ends (see ``guard``). Only the folder of a killed test
+stays behind.
 """
 
 from __future__ import annotations
@@ -25,6 +21,7 @@ from typing import TYPE_CHECKING
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from lanternpipe.testing.guard import guard
 from lanternpipe.testing.kafka_install import (
     QUICK_START,
     DockerEngine,
@@ -266,7 +263,7 @@ def _started(
     numbers = [broker.number for broker in brokers]
     with ExitStack() as stack:
         stack.callback(_discard, brokers)
-        group = stack.enter_context(_guard(engine.clean_up(numbers)))
+        group = stack.enter_context(guard(engine.clean_up(numbers)))
         stack.callback(_end, brokers)
         servers = ",".join(broker.address for broker in brokers)
         cluster = KafkaCluster(servers, numbers, brokers, engine, group)
@@ -306,27 +303,6 @@ def _discard(brokers: Sequence[_Broker]) -> None:
     for broker in brokers:
         broker.end(CLOSE_SECONDS)  # killed by now: no zombie stays
         broker.remove_data()
-
-
-@contextmanager
-def _guard(clean_up: Sequence[str]) -> Iterator[int]:
-    """Lead a process group that outlives neither this block nor this process."""
-    script = 'read -r _; "$@"; kill -KILL 0'
-    guard = subprocess.Popen(  # noqa: S603  # our own command
-        ["/bin/sh", "-c", script, "guard", *clean_up],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        process_group=0,
-    )
-    try:
-        yield guard.pid
-    finally:
-        try:
-            guard.communicate(timeout=STOP_SECONDS)
-        except subprocess.TimeoutExpired:  # the cleaning up hangs
-            os.killpg(guard.pid, signal.SIGKILL)
-            guard.wait()
 
 
 def _external(servers: str, brokers: int, properties: Mapping[str, str] | None) -> KafkaCluster:

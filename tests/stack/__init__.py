@@ -1,0 +1,1 @@
+"""A real OpenTelemetry Collector and a real Prometheus as processes of this machine."""
