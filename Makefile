@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint types unit contract integration chaos docs bench bench-latency lock generate clean
+.PHONY: help demo test test-all stack lint types unit contract integration chaos docs bench bench-latency lock generate clean
 
 help: ## Show this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,7 +18,11 @@ test: $(VENV)/.dev ## Lint, types and all tests that this machine can run, in ab
 	@$(MAKE) --no-print-directory lint types
 	@$(BIN)/pytest -n 2 --dist loadfile tests/chaos tests/integration tests/docs tests/contract tests/unit $(ARGS)
 
-test-all: test ## Everything (nothing more than `make test` yet)
+test-all: test stack ## Everything
+
+stack: $(VENV)/.dev ## Tests on a real Collector and a real Prometheus (the first time builds them)
+	@$(BIN)/python -m tests.stack.announce
+	@$(BIN)/pytest tests/stack $(ARGS)
 
 lint: $(VENV)/.dev ## Style and format
 	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet . && echo "lint: clean"

@@ -6,7 +6,6 @@ stays behind.
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 import shutil
