@@ -164,6 +164,14 @@ def test_paused_collector_is_a_black_hole() -> None:
         until(lambda: bool(named(server, "resumed")), ARRIVES, "the span is in the file")
 
 
+def test_nothing_is_left_of_a_paused_collector() -> None:
+    """The end of the block ends a frozen Collector, too, and removes its files."""
+    with collector(CONFIG) as server:
+        server.pause()
+    assert not server.runs()
+    assert not server.folder.exists()
+
+
 def test_stopped_collector_refuses_and_comes_back() -> None:
     """A stopped Collector refuses; started again it has its port, and the file keeps both lives."""
     with collector(CONFIG) as server:
