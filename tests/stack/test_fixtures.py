@@ -50,7 +50,7 @@ processors:
     blocked_values: ['4[0-9]{15}']
   batch: {timeout: 100ms}
 exporters:
-  file/traces: {path: /var/lib/otelcol/traces.jsonl, rotation: {max_megabytes: 10}}
+  file/traces: {path: /var/lib/otelcol/traces.jsonl}
   file/logs: {path: /var/lib/otelcol/logs.jsonl, append: true}
 extensions:
   health_check: {}
