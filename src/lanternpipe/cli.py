@@ -34,6 +34,7 @@ EXIT_CODES: tuple[tuple[type[LanternpipeError], int], ...] = (
     (LanternpipeError, 1),
 )
 EXIT_DIFFERS = 1
+EXIT_UNHEALTHY = 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -161,6 +162,14 @@ def _lag(options: argparse.Namespace) -> int:
             for found in lag.watch(reader.read, options.every):
                 live.update(lag.as_table(kafka.group_id, found), refresh=True)
     return 0
+
+
+def _health(options: argparse.Namespace) -> int:
+    from lanternpipe.ops.health import address, ask
+
+    answer = ask(*address(), "/livez" if options.live else "/readyz", options.timeout)
+    print(json.dumps(answer.as_json()))
+    return 0 if answer.ok else EXIT_UNHEALTHY
 
 
 def _config(options: argparse.Namespace) -> int:
@@ -336,6 +345,15 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--watch", action="store_true", help="again and again")
     added.add_argument("--every", type=_positive, default=2.0, help="seconds (default 2)")
     added.add_argument("--json", action="store_true", help="for programs")
+
+    added = verb(
+        "health",
+        _health,
+        "Ask the processor on this machine whether it is ready; print its reason.",
+        "PIPELINE_HTTP__PORT=9464 lanternpipe health --live",
+    )
+    added.add_argument("--live", action="store_true", help="whether it is alive instead")
+    added.add_argument("--timeout", type=_positive, default=3.0, help="seconds (default 3)")
 
     added = verb(
         "config", _config, "Show what is in force and where it comes from.", "lanternpipe config"
