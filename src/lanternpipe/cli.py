@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from lanternpipe import arguments
 from lanternpipe.errors import (
     ConfigError,
     DeliveryError,
@@ -35,11 +35,12 @@ EXIT_CODES: tuple[tuple[type[LanternpipeError], int], ...] = (
 )
 EXIT_DIFFERS = 1
 EXIT_UNHEALTHY = 1
+WIDTH_OF_FILES = 10_000  # characters
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code, 0 only on success."""
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_args(words)
     run: Callable[[argparse.Namespace], int] = options.run
     try:
         return run(options)
@@ -164,6 +165,45 @@ def _lag(options: argparse.Namespace) -> int:
     return 0
 
 
+def _journey(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from lanternpipe.kafka.search import RecordSearch
+    from lanternpipe.ops.follow import Follower, Route
+    from lanternpipe.ops.journey import as_json
+    from lanternpipe.ops.journey_tree import as_tree
+    from lanternpipe.topology import topic_names
+
+    by_key = options.key is not None and options.at is not None
+    if (options.place is None) != by_key or (options.key is None) != (options.at is None):
+        raise ConfigError("journey: give either TOPIC/PARTITION/OFFSET, or both --key and --at")
+    settings, pipeline, log = _open("journey", stream=sys.stderr)
+    names = topic_names(settings, pipeline)
+    outputs = (names.output, *(topic.name for topic in pipeline.also))
+    search = RecordSearch(settings.kafka, log=log)
+    try:
+        follower = Follower(
+            search,
+            Route(names.input, outputs, names.dead_letters),
+            settings.kafka.group_id,
+            within=options.within,
+        )
+        found = (
+            follower.by_key(os.fsencode(options.key), options.at)
+            if by_key
+            else follower.by_place(options.place)
+        )
+    finally:
+        search.close()
+    if options.json:
+        print(json.dumps(as_json(found, show=options.show)))
+    else:
+        # What is not a terminal has no width, and lines that are whole can be searched.
+        console = Console(width=None if sys.stdout.isatty() else WIDTH_OF_FILES)
+        console.print(as_tree(found, show=options.show))
+    return 0
+
+
 def _health(options: argparse.Namespace) -> int:
     from lanternpipe.ops.health import address, ask
 
@@ -230,36 +270,6 @@ def _open(service: str, stream: Any = None, *, background: bool = False) -> tupl
     return settings, load_pipeline(settings.app), log
 
 
-def _rate(text: str) -> float | None:
-    return None if text == "max" else _positive(text)
-
-
-def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise ValueError
-    return count
-
-
-def _share(text: str) -> float:
-    share = float(text)
-    if not 0 <= share <= 1:
-        raise ValueError
-    return share
-
-
-def _positive(text: str) -> float:
-    number = float(text)
-    if not 0 < number < math.inf:
-        raise ValueError
-    return number
-
-
-# argparse names the function in its message: "invalid share value".
-_rate.__name__, _count.__name__ = "rate (above 0, or max)", "count (1 or more)"
-_share.__name__, _positive.__name__ = "share (0 to 1)", "positive number"
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="lanternpipe",
@@ -285,17 +295,22 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     def samples(added: argparse.ArgumentParser, *, rate: str, poison: float) -> None:
-        added.add_argument("--seconds", type=_positive, help="for how long; by default no end")
         added.add_argument(
-            "--poison", type=_share, default=poison, help="share of broken records, 0 to 1"
+            "--seconds", type=arguments.positive, help="for how long; by default no end"
         )
         added.add_argument(
-            "--filtered", type=_share, default=0.05, help="share of filtered events, 0 to 1"
+            "--poison", type=arguments.share, default=poison, help="share of broken records, 0 to 1"
+        )
+        added.add_argument(
+            "--filtered",
+            type=arguments.share,
+            default=0.05,
+            help="share of filtered events, 0 to 1",
         )
         added.add_argument("--seed", type=int, default=1, help="of the samples")
         added.add_argument(
             "--rate",
-            type=_rate,
+            type=arguments.rate,
             default=argparse.SUPPRESS,  # what it is by default depends on what is sent
             help=f"events per second, or max (default {rate})",
         )
@@ -318,7 +333,7 @@ def _parser() -> argparse.ArgumentParser:
         "lanternpipe produce --rate 1000 --seconds 60 --poison 0.01",
     )
     samples(added, rate="100; max for --input", poison=0.0)
-    added.add_argument("--count", type=_count, help="how many; by default no end")
+    added.add_argument("--count", type=arguments.count, help="how many; by default no end")
     added.add_argument("--large", action="store_true", help="poison may be a value of 900 kB")
     added.add_argument("--input", metavar="FILE", help="send these JSON lines; - reads from stdin")
 
@@ -343,7 +358,36 @@ def _parser() -> argparse.ArgumentParser:
     )
     added.add_argument("--group", help="another group than the configured one")
     added.add_argument("--watch", action="store_true", help="again and again")
-    added.add_argument("--every", type=_positive, default=2.0, help="seconds (default 2)")
+    added.add_argument("--every", type=arguments.positive, default=2.0, help="seconds (default 2)")
+    added.add_argument("--json", action="store_true", help="for programs")
+
+    added = verb(
+        "journey",
+        _journey,
+        "Show what became of one event: its way from the input topic, with times and reasons.",
+        "lanternpipe journey user-login/3/12345",
+    )
+    added.add_argument(
+        "place",
+        nargs="?",
+        type=arguments.place,
+        metavar="TOPIC/PARTITION/OFFSET",
+        help="the event's place in the input topic",
+    )
+    added.add_argument("--key", help="instead of a place: the event's key")
+    added.add_argument(
+        "--at",
+        type=arguments.time,
+        metavar="TIME",
+        help="... and from when on, as 2026-01-31T08:00:00Z",
+    )
+    added.add_argument(
+        "--within",
+        type=arguments.positive,
+        metavar="SECONDS",
+        help="how long after that time to search (default 60 for a key, 3600 for dead letters)",
+    )
+    added.add_argument("--show", action="store_true", help="print keys and values, personal data")
     added.add_argument("--json", action="store_true", help="for programs")
 
     added = verb(
@@ -353,7 +397,9 @@ def _parser() -> argparse.ArgumentParser:
         "PIPELINE_HTTP__PORT=9464 lanternpipe health --live",
     )
     added.add_argument("--live", action="store_true", help="whether it is alive instead")
-    added.add_argument("--timeout", type=_positive, default=3.0, help="seconds (default 3)")
+    added.add_argument(
+        "--timeout", type=arguments.positive, default=3.0, help="seconds (default 3)"
+    )
 
     added = verb(
         "config", _config, "Show what is in force and where it comes from.", "lanternpipe config"

@@ -24,6 +24,37 @@ class TopicPartition(NamedTuple):
         return f"{self.topic}/{self.partition}"
 
 
+class Place(NamedTuple):
+    """Where one record is."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}/{self.partition}/{self.offset}"
+
+    @property
+    def source(self) -> TopicPartition:
+        """The partition that it is in."""
+        return TopicPartition(self.topic, self.partition)
+
+    @classmethod
+    def parse(cls, text: str) -> Place:
+        """Read ``topic/partition/offset``.
+
+        Raises:
+            ValueError: It is nothing of the kind.
+        """
+        topic, *numbers = text.split("/")
+        if not topic or any(not (each.isascii() and each.isdigit()) for each in numbers):
+            raise ValueError(text)
+        partition, offset = map(int, numbers)
+        if partition >= 2**31 or offset >= 2**63:
+            raise ValueError(text)
+        return cls(topic, partition, offset)
+
+
 @dataclass(frozen=True, slots=True)
 class Records:
     """A run of records from one partition, in offset order.

@@ -18,6 +18,7 @@ ARROWS: dict[str, set[str]] = {
     "version": set(),
     "records": set(),
     "pipeline": set(),
+    "arguments": {"records"},
     "ports": {"records"},
     "measures": set(),
     "settings": {"errors"},

@@ -80,6 +80,15 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["produce", "--seconds", "-1"], "invalid positive number value: '-1'"),
         (["produce", "--count", "x"], "--count"),
         (["lag", "--every", "0"], "invalid positive number value: '0'"),
+        (["journey", "user-login"], "invalid place (TOPIC/PARTITION/OFFSET) value: 'user-login'"),
+        (["journey", "user-login/3"], "invalid place (TOPIC/PARTITION/OFFSET)"),
+        (["journey", "user-login/3/-1"], "invalid place (TOPIC/PARTITION/OFFSET)"),
+        (["journey", "user-login/3/4/5"], "invalid place (TOPIC/PARTITION/OFFSET)"),
+        (["journey", "/3/4"], "invalid place (TOPIC/PARTITION/OFFSET)"),
+        (["journey", "--key", "k", "--at", "noon"], "invalid time (2026-01-31T08:00:00Z, or"),
+        (["journey", "--key", "k", "--at", "2026-01-31T08:00:00"], "invalid time"),
+        (["journey", "user-login/3/4", "--within", "0"], "invalid positive number value: '0'"),
+        (["health", "--timeout", "0"], "invalid positive number value: '0'"),
         (["process", "--fast"], "unrecognized arguments: --fast"),
     ],
 )
@@ -107,6 +116,39 @@ def test_numbers_that_lead_nowhere_are_refused(
 def test_rate(text: str, rate: float | None) -> None:
     """A rate is a number of events per second, or as many as possible."""
     assert _parser().parse_args(["produce", "--rate", text]).rate == rate
+
+
+@pytest.mark.parametrize(
+    ("text", "milliseconds"),
+    [
+        ("1700000000123", 1_700_000_000_123),
+        ("2023-11-14T22:13:20.123Z", 1_700_000_000_123),
+        ("2023-11-14T23:13:20+01:00", 1_700_000_000_000),
+    ],
+)
+def test_time(text: str, milliseconds: int) -> None:
+    """A time is given with its zone, or in milliseconds as Kafka's own tools print it."""
+    assert _parser().parse_args(["journey", "--key", "k", "--at", text]).at == milliseconds
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--key", "k"],
+        ["--at", "1"],
+        ["in/0/1", "--key", "k"],
+        ["in/0/1", "--at", "1"],
+        ["in/0/1", "--key", "k", "--at", "1"],
+    ],
+)
+def test_a_journey_has_one_beginning(
+    capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    """A place, or a key and a time: neither and both are refused before anything is asked."""
+    assert main(["journey", *arguments]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "either TOPIC/PARTITION/OFFSET, or both --key and --at" in line
 
 
 @pytest.mark.parametrize("error", [LanternpipeError, *subclasses(LanternpipeError)])
@@ -151,7 +193,9 @@ def test_an_interrupt_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     ("variable", "value"),
     [("PIPELINE_DELIVERY", "twice"), ("PIPELINE_APP", "no_such_app"), ("PIPELINE_HTTP__PROT", "1")],
 )
-@pytest.mark.parametrize("verb", ["process", "produce", "lag", "config", "topics apply"])
+@pytest.mark.parametrize(
+    "verb", ["process", "produce", "lag", "journey in/0/1", "config", "topics apply"]
+)
 def test_wrong_settings_stop_every_verb(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

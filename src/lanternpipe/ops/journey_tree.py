@@ -1,0 +1,125 @@
+"""One event's way as a picture for the terminal. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+from rich.tree import Tree
+
+from lanternpipe.ops.journey import TOLD, Found, Journey, conclude, moment, text_of
+from lanternpipe.records import Place
+
+COLOURS = {
+    "processed": "green",
+    "dead_lettered": "red",
+    "waiting": "yellow",
+    "filtered_or_not_found": "magenta",
+}
+MOST_SHOWN = 2_000  # characters of a key or value; a value may have megabytes
+MOST_OTHERS = 10
+
+
+def as_tree(journey: Journey, *, show: bool = False) -> RenderableType:
+    """Return the way for people.
+
+    Args:
+        journey: What was found.
+        show: Whether keys and values are told, which are personal data.
+    """
+    conclusion = conclude(journey)
+    colour = COLOURS[conclusion.outcome]
+    tree = Tree(Group(*_input(journey, show=show)), guide_style="dim")
+    tree.add(_group(journey))
+    for found in journey.outputs:
+        mark = "✔" if journey.passed and len(journey.outputs) == 1 else "?"
+        tree.add(Group(_title(mark, "green", found, journey), *_details(found, show=show)))
+    for found in journey.letters:
+        title = _title("✘", "red", found, journey)
+        tree.add(Group(title, *_why(found), *_details(found, show=show)))
+    if not journey.outputs and not journey.letters:
+        for each in journey.searched:
+            tree.add(Text.assemble(("○ ", "dim"), f"none in {each}"))
+    lines = [Text(conclusion.text, style=f"bold {colour}"), *_others(journey.others)]
+    return Group(tree, Text(), *lines)
+
+
+def _input(journey: Journey, *, show: bool) -> Iterator[Text]:
+    if journey.source is not None:
+        yield _title("●", "cyan", journey.source, journey)
+        yield from _details(journey.source, show=show)
+        return
+    yield Text.assemble(("● ", "dim"), (str(journey.event), "bold"))
+    yield Text("  no longer retained; its dead letter tells of it", style="dim")
+
+
+def _group(journey: Journey) -> Text:
+    committed = journey.committed
+    if committed is None:
+        return Text.assemble(("○ ", "yellow"), f"{journey.group} has committed nothing here yet")
+    mark = ("● ", "cyan") if journey.passed else ("○ ", "yellow")
+    return Text.assemble(mark, f"{journey.group} has committed up to {committed:,}")
+
+
+def _title(mark: str, colour: str, found: Found, journey: Journey) -> Text:
+    line = Text.assemble((f"{mark} ", colour), (str(found.place), "bold"))
+    line.append(f"  {moment(found.timestamp)}", style="dim")
+    origin = journey.timestamp
+    if origin is not None and found.timestamp != origin:
+        line.append(f"  {(found.timestamp - origin) / 1_000:+,.3f} s", style="dim")
+    return line
+
+
+def _details(found: Found, *, show: bool) -> Iterator[Text]:
+    sizes = f"  key {_size(found.key)}, value {_size(found.value)}"
+    yield Text(sizes, style="dim")
+    if found.trace_id:
+        yield Text(f"  trace {found.trace_id}", style="dim")
+    if show:
+        yield Text(f"  key   {_readable(found.key)}")
+        yield Text(f"  value {_readable(found.value)}")
+
+
+def _why(letter: Found) -> Iterator[Text]:
+    told = {name: _printable(text) for name in TOLD if (text := letter.header(TOLD[name]))}
+    line = Text.assemble("  ", (told.get("reason", "no reason given"), "red"))
+    if "stage" in told:
+        line.append(f" at {told['stage']}")
+    if "field" in told:
+        line.append(f": field {told['field']}")
+    if "limit" in told:
+        line.append(f", should be {told['limit']}")
+    yield line
+    named = ("attempt", "error", "group", "version")
+    yield Text(
+        "  " + ", ".join(f"{name} {told[name]}" for name in named if name in told), style="dim"
+    )
+
+
+def _others(places: Iterable[Place]) -> Iterator[Text]:
+    places = list(places)
+    if not places:
+        return
+    yield Text(f"{len(places):,} later events of this key fit as well, also candidates:")
+    for place in places[:MOST_OTHERS]:
+        yield Text(f"  lanternpipe journey {place}")
+    if len(places) > MOST_OTHERS:
+        yield Text("  …")
+
+
+def _size(content: bytes | None) -> str:
+    return "none" if content is None else f"{len(content):,} B"
+
+
+def _readable(content: bytes | None) -> str:
+    if content is None:
+        return "(none)"
+    cut = content[: 4 * MOST_SHOWN]
+    text = _printable(text_of(cut) or "")
+    return text if len(text) <= MOST_SHOWN and cut == content else text[:MOST_SHOWN] + "…"
+
+
+def _printable(text: str) -> str:
+    """Return text as one line that cannot disturb a terminal."""
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
