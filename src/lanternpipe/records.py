@@ -6,10 +6,14 @@ of parallel lists. Index ``i`` of every column belongs to the same record.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from typing import NamedTuple, TypeAlias
+
+# As many digits as a partition, and an offset, can have.
+_PLACE = re.compile(r"([^/]+)/([0-9]{1,9})/([0-9]{1,18})")
 
 Headers: TypeAlias = list[tuple[str, bytes | None]]
 
@@ -46,13 +50,10 @@ class Place(NamedTuple):
         Raises:
             ValueError: It is nothing of the kind.
         """
-        topic, *numbers = text.split("/")
-        if not topic or any(not (each.isascii() and each.isdigit()) for each in numbers):
-            raise ValueError(text)
-        partition, offset = map(int, numbers)
-        if partition >= 2**31 or offset >= 2**63:
-            raise ValueError(text)
-        return cls(topic, partition, offset)
+        match = _PLACE.fullmatch(text)
+        if match is None:
+            raise ValueError(f"{text!r} is not TOPIC/PARTITION/OFFSET")
+        return cls(match[1], int(match[2]), int(match[3]))
 
 
 @dataclass(frozen=True, slots=True)

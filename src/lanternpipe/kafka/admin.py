@@ -75,7 +75,11 @@ class LogEnds:
 
     def _client(self) -> AdminClient:
         if self._admin is None:
-            self._admin = open_admin(self._config, log=self._log)
+            admin = open_admin(self._config, log=self._log)
+            # Of a client that is not connected yet, one first request in five takes 3 s.
+            with mapped("connecting"):
+                admin.list_topics(timeout=REQUEST_SECONDS)
+            self._admin = admin
         self._admin.poll(0)  # serves log lines and errors, which would pile up
         return self._admin
 

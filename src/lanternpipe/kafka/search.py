@@ -18,6 +18,7 @@ from lanternpipe.settings import KafkaSettings
 
 SILENCE_SECONDS = 2 * REQUEST_SECONDS
 FETCH_RECORDS = 5_000
+LATEST_MS = 2**62  # what a broker still takes for a time
 # Partitioners by which a key's partition follows from the key alone, as computed here.
 OURS = frozenset({"murmur2", "murmur2_random"})
 
@@ -78,7 +79,7 @@ class RecordSearch(RecordConsumer):
         self, partitions: Iterable[TopicPartition], milliseconds: int
     ) -> dict[TopicPartition, int]:
         """Return the first offset at or after a time; the end where there is none."""
-        return self._ends.at_time(partitions, max(0, milliseconds))
+        return self._ends.at_time(partitions, max(0, min(milliseconds, LATEST_MS)))
 
     def find(
         self,

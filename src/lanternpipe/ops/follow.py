@@ -15,6 +15,7 @@ LETTER_SECONDS = 3_600.0  # how long after its event a dead letter is looked for
 LETTERS_AT_LEAST = 100_000
 # Clocks differ: those of senders among each other, and from the brokers'.
 CLOCKS_MS = 60_000
+LONGEST_SECONDS = 1e12  # as good as for ever, and within what Kafka takes for a time
 
 Wanted = Callable[[Records], Sequence[bool]]
 
@@ -115,7 +116,7 @@ class Follower:
             LanternpipeError: There is none within the time that is searched.
         """
         seconds = KEY_SECONDS if self._within is None else self._within
-        until = at + round(seconds * 1_000)
+        until = at + _ms(seconds)
         topic = self._route.source
 
         def wanted(run: Records) -> list[bool]:
@@ -186,10 +187,10 @@ class Follower:
             alone = [each.partition for each in home] == [source.place.partition]
             until = self._younger_than_all_before(source)
             if self._within is not None:
-                until = max(until, source.timestamp + round(self._within * 1_000))
+                until = max(until, source.timestamp + _ms(self._within))
             elif not alone:
                 # Other inputs come in between, from partitions that may be ahead.
-                until = max(until, source.timestamp + round(LETTER_SECONDS * 1_000))
+                until = max(until, source.timestamp + _ms(LETTER_SECONDS))
             stretches += self._stretches(home, source.timestamp, until)
         return stretches
 
@@ -208,7 +209,7 @@ class Follower:
         """Return where dead letters can be, whose times are those of the brokers."""
         home = self._search.home(self._route.dead_letters, source.key)
         seconds = LETTER_SECONDS if self._within is None else self._within
-        until = source.timestamp + round(seconds * 1_000)
+        until = source.timestamp + _ms(seconds)
         stretches = self._stretches(home, source.timestamp - CLOCKS_MS, until)
         if self._within is not None:
             return stretches
@@ -230,6 +231,10 @@ class Follower:
     def _found(self, stretches: Iterable[Stretch], wanted: Wanted) -> list[Found]:
         asked = {each.partition: range(each.start, each.stop) for each in stretches}
         return _each(self._search.find(asked, wanted))
+
+
+def _ms(seconds: float) -> int:
+    return round(min(seconds, LONGEST_SECONDS) * 1_000)
 
 
 def _letters_of(event: Place) -> Wanted:

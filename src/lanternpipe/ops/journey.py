@@ -65,8 +65,8 @@ class Stretch(NamedTuple):
 
     def __str__(self) -> str:
         if self.stop <= self.start:
-            return f"{self.partition}: nothing from then on"
-        return f"{self.partition}: offsets {self.start:,} to {self.stop - 1:,}"
+            return f"{self.partition}, which has nothing from then on"
+        return f"{self.partition}, offsets {self.start:,} to {self.stop - 1:,}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +134,8 @@ def conclude(journey: Journey) -> Conclusion:
     if count == 1:
         return Conclusion("processed", "processed: one output has its key and time")
     if count:
-        text = f"processed: {count} candidates, all with its key and time"
-        return Conclusion("processed", text)
+        text = f"processed: {count:,} candidates, all with its key and time"
+        return Conclusion("processed", f"{text}: its outputs, or those of twins")
     return Conclusion(
         "filtered_or_not_found",
         "filtered or not found: the group has committed it, and neither an output with its key "
@@ -148,7 +148,7 @@ def _waiting(journey: Journey) -> str:
         text = f"waiting: {journey.group} has committed nothing on {journey.event.source}"
     else:
         before = journey.event.offset - journey.committed
-        text = f"waiting: {before:,} offsets are before it" if before else "waiting: it is next"
+        text = f"waiting: {before:,} offsets before it" if before else "waiting: it is next"
     if journey.outputs:
         text += (
             "; yet there is output with its key and time: of a twin, or written at least once "

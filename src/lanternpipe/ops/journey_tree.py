@@ -18,7 +18,7 @@ COLOURS = {
     "filtered_or_not_found": "magenta",
 }
 MOST_SHOWN = 2_000  # characters of a key or value; a value may have megabytes
-MOST_OTHERS = 10
+MOST_LISTED = 10
 
 
 def as_tree(journey: Journey, *, show: bool = False) -> RenderableType:
@@ -30,18 +30,23 @@ def as_tree(journey: Journey, *, show: bool = False) -> RenderableType:
     """
     conclusion = conclude(journey)
     colour = COLOURS[conclusion.outcome]
-    tree = Tree(Group(*_input(journey, show=show)), guide_style="dim")
+    title, *details = _input(journey, show=show)
+    # The guides of a tree begin below its root; this one begins at its first line.
+    below = (Text.assemble(("│", "dim"), line[1:]) for line in details)
+    tree = Tree(Group(title, *below), guide_style="dim")
     tree.add(_group(journey))
-    for found in journey.outputs:
+    for found in journey.outputs[:MOST_LISTED]:
         mark = "✔" if journey.passed and len(journey.outputs) == 1 else "?"
         tree.add(Group(_title(mark, "green", found, journey), *_details(found, show=show)))
+    if (more := len(journey.outputs) - MOST_LISTED) > 0:
+        tree.add(Text(f"… and {more:,} more candidates", style="dim"))
     for found in journey.letters:
         title = _title("✘", "red", found, journey)
         tree.add(Group(title, *_why(found), *_details(found, show=show)))
     if not journey.outputs and not journey.letters:
         for each in journey.searched:
             tree.add(Text.assemble(("○ ", "dim"), f"none in {each}"))
-    lines = [Text(conclusion.text, style=f"bold {colour}"), *_others(journey.others)]
+    lines = [Text(_printable(conclusion.text), style=f"bold {colour}"), *_others(journey.others)]
     return Group(tree, Text(), *lines)
 
 
@@ -102,9 +107,9 @@ def _others(places: Iterable[Place]) -> Iterator[Text]:
     if not places:
         return
     yield Text(f"{len(places):,} later events of this key fit as well, also candidates:")
-    for place in places[:MOST_OTHERS]:
+    for place in places[:MOST_LISTED]:
         yield Text(f"  lanternpipe journey {place}")
-    if len(places) > MOST_OTHERS:
+    if len(places) > MOST_LISTED:
         yield Text("  …")
 
 
