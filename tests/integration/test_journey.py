@@ -254,6 +254,7 @@ def test_offsets_of_transactions_are_no_events(env: dict[str, str]) -> None:
     for end in (upstream.commit_transaction, upstream.abort_transaction):
         upstream.begin_transaction()
         upstream.produce(topic, LOGIN, b"alice")
+        upstream.flush(SECONDS)
         end(SECONDS)
 
     assert journey(env, f"{topic}/{partition}/0")["outcome"] == "waiting"

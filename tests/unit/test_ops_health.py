@@ -109,9 +109,11 @@ def test_somebody_else_listens(answer: bytes) -> None:
     assert found.reason == f"127.0.0.1:{port}/readyz is not a processor's: {status!r}"
 
 
-def test_a_status_that_contradicts_is_not_well() -> None:
-    """A processor that says it is well under a status of failure is not believed."""
-    with server(b'HTTP/1.0 503 Unavailable\r\n\r\n{"ok": true, "reason": "r"}') as port:
+@pytest.mark.parametrize(("status", "ok"), [("503 Unavailable", "true"), ("200 OK", "false")])
+def test_a_status_that_contradicts_is_not_well(status: str, ok: str) -> None:
+    """A processor that is well by its status or by its word alone is not believed."""
+    answer = f'HTTP/1.0 {status}\r\n\r\n{{"ok": {ok}, "reason": "r"}}'
+    with server(answer.encode()) as port:
         assert ask(LOOPBACK, port, "/readyz", 10) == (False, "r")
 
 
