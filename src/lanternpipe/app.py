@@ -75,7 +75,7 @@ def load_pipeline(name: str) -> Pipeline[Any, Any]:
         module_name, attribute = f"{name}.pipeline", "pipeline"
     try:
         found = getattr(importlib.import_module(module_name), attribute)
-    except (ModuleNotFoundError, AttributeError) as error:
+    except (ModuleNotFoundError, AttributeError, ValueError, TypeError) as error:
         raise ConfigError(
             f"PIPELINE_APP: {name!r} has no pipeline ({error}); give a package with a module "
             "`pipeline`, or `module:name`"
@@ -151,6 +151,8 @@ def build_processor(
         start=settings.start,
         group=settings.kafka.group_id,
         batch_records=settings.batch_records,
+        # The rest of the transaction's time is for what came before, and for the commit.
+        batch_seconds=settings.kafka.transaction_timeout / 3,
         health=health,
         log=log,
         measures=measures,

@@ -56,3 +56,4 @@ def time(text: str) -> int:
 share.__name__, positive.__name__ = "share (0 to 1)", "positive number"
 place.__name__ = "place (TOPIC/PARTITION/OFFSET)"
 time.__name__ = "time (2026-01-31T08:00:00Z, or milliseconds since 1970)"
+rate.__name__, count.__name__ = "rate (above 0, or max)", "count (1 or more)"

@@ -11,28 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from lanternpipe import arguments
-from lanternpipe.errors import (
-    ConfigError,
-    DeliveryError,
-    FatalFailure,
-    KafkaFailure,
-    LanternpipeError,
-    OffsetError,
-    RetriableFailure,
-    TopicError,
-)
+from lanternpipe.errors import ConfigError, LanternpipeError, RetriableFailure
+from lanternpipe.exit_codes import exit_code
 from lanternpipe.version import VERSION
 
-# One code for each thing that a supervisor or a person would do differently.
-EXIT_CODES: tuple[tuple[type[LanternpipeError], int], ...] = (
-    (ConfigError, 2),  # correct the settings; starting again does not help
-    (TopicError, 3),  # create the topics
-    (OffsetError, 4),  # records were lost on the broker: a person decides
-    (FatalFailure, 5),  # start again
-    (KafkaFailure, 6),  # the broker did not answer
-    (DeliveryError, 7),  # events were not delivered
-    (LanternpipeError, 1),
-)
 EXIT_DIFFERS = 1
 EXIT_UNHEALTHY = 1
 WIDTH_OF_FILES = 10_000  # characters
@@ -53,7 +35,7 @@ def main(words: Sequence[str] | None = None) -> int:
             brokers = load_settings().kafka.bootstrap_servers
             hint = f"asked {brokers}; is PIPELINE_KAFKA__BOOTSTRAP_SERVERS right?"
             print(f"lanternpipe: {hint}", file=sys.stderr)
-        return next(code for kind, code in EXIT_CODES if isinstance(error, kind))
+        return exit_code(error)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:

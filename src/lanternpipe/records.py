@@ -67,6 +67,7 @@ class Records:
         values: Value bytes, None for a tombstone.
         timestamps: Milliseconds since 1970 as stored by Kafka; 0 where there is none.
         headers: One entry per record, or None when no record of the run has any.
+        unreadable: Offsets of records whose headers the client cannot read.
     """
 
     source: TopicPartition
@@ -75,6 +76,7 @@ class Records:
     values: list[bytes | None]
     timestamps: list[int]
     headers: list[Headers | None] | None = None
+    unreadable: frozenset[int] = frozenset()
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -88,6 +90,7 @@ class Records:
             list(compress(self.values, keep)),
             list(compress(self.timestamps, keep)),
             None if self.headers is None else list(compress(self.headers, keep)),
+            self.unreadable,
         )
 
 

@@ -32,6 +32,7 @@ OWNED_CLIENT_KEYS = frozenset(
         "group.id",
         "group.instance.id",
         "group.protocol",
+        "metadata.broker.list",
         "partition.assignment.strategy",
         "request.required.acks",
         "transaction.timeout.ms",
@@ -43,7 +44,7 @@ OWNED_CLIENT_KEYS = frozenset(
 class Section(BaseModel):
     """A group of settings."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class KafkaSettings(Section):
@@ -237,6 +238,8 @@ class Settings(BaseSettings):
             ) from None
         if moment.tzinfo is None:
             raise ValueError("a time needs its zone, as in 2026-01-31T08:00:00Z")
+        if moment.timestamp() < 0:
+            raise ValueError("Kafka knows no time before 1970")
         return given
 
     @model_validator(mode="after")

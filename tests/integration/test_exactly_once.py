@@ -7,9 +7,7 @@ import os
 import random
 import string
 import time
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer, TopicPartition
@@ -18,15 +16,13 @@ from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 from lanternpipe.testing.kafka_cluster import (
     KafkaCluster,
     KafkaClusterError,
-    NoKafkaError,
-    kafka_cluster,
 )
-from tests.chaos.deployment import Deployment
-from tests.chaos.history import Ack, Report, Sent, check
+from tests.chaos.history import Ack, Sent, check
 from tests.chaos.processor import Processor
 from tests.chaos.reader import read, seen
 from tests.chaos.waiting import until
-from tests.chaos.workload import Record, Sender, workload
+from tests.chaos.workload import Sender, workload
+from tests.integration.deployed import HASTE, SECONDS, SHORTEST, Deploy, drain, send, verify
 
 pytestmark = [
     pytest.mark.kafka,
@@ -35,72 +31,7 @@ pytestmark = [
     ),
 ]
 
-SECONDS = 60.0  # for anything to happen; most takes one or two
 BROKER = 1
-SHORTEST = 6.0  # session and transaction time-outs that brokers accept
-HASTE = {
-    "KAFKA__SESSION_TIMEOUT": f"{SHORTEST:g}",
-    "KAFKA__TRANSACTION_TIMEOUT": f"{SHORTEST:g}",
-}
-PROPERTIES = {
-    # How often the broker looks for transactions that have timed out; 10 s by default.
-    "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
-    # How often members of KIP-848 are told of a rebalance; 5 s by default.
-    "group.consumer.heartbeat.interval.ms": "500",
-    "group.consumer.min.heartbeat.interval.ms": "500",
-}
-
-Deploy = Callable[..., Deployment]
-
-
-@pytest.fixture(name="cluster", scope="module")
-def _cluster() -> Iterator[KafkaCluster]:
-    """Run one broker, to be stopped and started at will."""
-    try:
-        with kafka_cluster(properties=PROPERTIES) as cluster:
-            yield cluster
-    except NoKafkaError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
-
-
-@pytest.fixture(name="deploy")
-def _deploy(
-    cluster: KafkaCluster, unique: Callable[[str], str], tmp_path: Path
-) -> Iterator[Deploy]:
-    """Return what deploys a pipeline with topics and a group of its own."""
-    deployed: list[Deployment] = []
-
-    def deploy(partitions: int = 6, **settings: str) -> Deployment:
-        name = unique("promise")
-        deployed.append(Deployment.on(cluster, name, tmp_path, settings, partitions=partitions))
-        return deployed[-1]
-
-    yield deploy
-    for each in deployed:
-        each.close()
-
-
-def send(deployment: Deployment, records: list[Record]) -> Sender:
-    """Send records as fast as possible and return once all are acknowledged."""
-    with Sender(deployment, records) as sender:
-        sender.finish()
-    return sender
-
-
-def drain(deployment: Deployment, seconds: float = SECONDS) -> None:
-    """Wait until the group has committed all there is."""
-    until(deployment.drained, seconds, "the group has committed all there is")
-
-
-def verify(deployment: Deployment, sender: Sender) -> Report:
-    """Fail unless every record has become what it should, once."""
-    report = check(sender.history(), seen(deployment, sender.placed))
-    assert report.ok, report.summary()
-    assert report.acks["acknowledged"] == len(sender.records)
-    assert report.seen > 0
-    return report
 
 
 def last_words(processor: Processor) -> list[str]:

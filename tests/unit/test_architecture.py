@@ -41,6 +41,7 @@ ARROWS: dict[str, set[str]] = {
     "ops": {"environment", "errors", "kafka", "ports", "records", "settings"},
     "__init__": {"errors", "pipeline", "producer", "version"},
     "publish": {"kafka", "measures", "records", "runtime", "telemetry"},
+    "exit_codes": {"errors"},
     "__main__": {"cli"},
 }
 # The composition roots may import what they compose, but for these.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections import Counter
 from typing import Any
 
@@ -103,7 +104,7 @@ def test_attempt_survives_stop_iteration() -> None:
     assert [(at, type(error)) for at, error in failures.items()] == [(1, StopIteration)]
 
 
-@pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt])
 def test_attempt_lets_through_what_concerns_the_process(error: type[BaseException]) -> None:
     """What says something about the process and nothing about the record is not kept."""
 
@@ -112,6 +113,20 @@ def test_attempt_lets_through_what_concerns_the_process(error: type[BaseExceptio
 
     with pytest.raises(error):
         attempt(function, [1])
+
+
+@pytest.mark.parametrize("error", [SystemExit, GeneratorExit, CancelledError])
+def test_attempt_keeps_what_only_looks_like_the_end(error: type[BaseException]) -> None:
+    """Code of a user that calls ``sys.exit`` or the like fails for its record, not for all."""
+
+    def function(place: int) -> int:
+        if place == 1:
+            raise error
+        return place
+
+    results, failures = attempt(function, [0, 1, 2])
+    assert results == [0, None, 2]
+    assert type(failures[1]) is error
 
 
 @given(runs())

@@ -11,8 +11,9 @@ import sys
 
 import pytest
 
-from lanternpipe.cli import EXIT_CODES, _parser, main
+from lanternpipe.cli import _parser, main
 from lanternpipe.errors import LanternpipeError
+from lanternpipe.exit_codes import EXIT_CODES
 from lanternpipe.version import VERSION
 
 

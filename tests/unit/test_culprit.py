@@ -66,12 +66,30 @@ def test_refusals_elsewhere_are_not_added_up() -> None:
 
 
 def test_a_commit_between_refusals_starts_the_count_anew() -> None:
-    """Refusals count only in a row."""
+    """Once a partition has got on, refusals on it count anew."""
+    search = CulpritSearch()
+    search.refused("INVALID_RECORD", {HERE: (0, 8)}, 8)
+    search.committed({HERE: 5})
+    search.refused("INVALID_RECORD", {HERE: (0, 8)}, 8)
+    assert search.limit is None
+
+
+def test_several_partitions_with_refused_outputs_are_searched() -> None:
+    """The client goes on with another partition after an abort; refusals still add up."""
+    search = CulpritSearch()
+    for partition in (HERE, THERE, HERE):
+        assert search.limit is None
+        search.refused("INVALID_RECORD", {partition: (0, 8)}, 8)
+    assert search.limit == 4
+
+
+def test_healthy_partitions_do_not_hide_a_refused_one() -> None:
+    """Commits elsewhere do not reset what is counted for a partition."""
     search = CulpritSearch()
     search.refused("INVALID_RECORD", {HERE: (0, 8)}, 8)
     search.committed({THERE: 5})
     search.refused("INVALID_RECORD", {HERE: (0, 8)}, 8)
-    assert search.limit is None
+    assert search.limit == 4
 
 
 def test_the_stretch_is_halved_down_to_one() -> None:

@@ -156,21 +156,25 @@ def test_frames_do_not_tell_where_the_program_is_installed() -> None:
 
 @given(st.binary(max_size=300), st.binary(max_size=300), st.sampled_from([0, 100, 300, 100_000]))
 def test_a_letter_fits_into_its_topic(value: bytes, key: bytes, more: int) -> None:
-    """A value is left as it is while the letter fits; else it is cut, and its size is told."""
+    """A letter that fits is left as it is; else parts are cut, with their size and hash told."""
     letters = DeadLetters("logins.dlq", "readers", HEADER_BYTES + more)
     stored = Stored(value, key, headers=[("h", b"12345")])
     sent = letters.envelope(run_of(SOURCE, [(0, stored)]), [0], [BUG])
-    (kept,) = sent.values
-    assert kept is not None
-    assert value.startswith(kept)
+    (kept,), (kept_key,) = sent.values, sent.keys
     headers = dict((sent.headers or [[]])[0] or [])
-    if len(value) + len(key) + 6 <= more:
-        assert kept == value
-        assert "pipeline-value-bytes" not in headers
-    else:
-        assert len(kept) == max(0, more - len(key) - 6)
-        assert headers["pipeline-value-bytes"] == b"%d" % len(value)
-        assert headers["pipeline-value-sha256"] == sha256(value).hexdigest().encode()
+    assert value.startswith(kept or b"")
+    assert key.startswith(kept_key or b"")
+    room = max(0, more)
+    if len(value) + len(key) + 6 <= room:
+        assert (kept, kept_key, headers["h"]) == (value, key, b"12345")
+    parts = {"value": (value, kept), "key": (key, kept_key)}
+    parts["headers"] = (b"h12345", b"h12345" if "h" in headers else b"")
+    assert sum(len(left or b"") for _, left in parts.values()) <= room
+    for part, (whole, left) in parts.items():
+        assert (f"pipeline-{part}-bytes" in headers) is (whole != left)
+        if whole != left:
+            assert headers[f"pipeline-{part}-bytes"] == b"%d" % len(whole)
+            assert headers[f"pipeline-{part}-sha256"] == sha256(whole).hexdigest().encode()
 
 
 @given(st.text(), st.text())

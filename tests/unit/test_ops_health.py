@@ -14,11 +14,11 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from lanternpipe.cli import main
+from lanternpipe.environment import load_settings
 from lanternpipe.errors import LanternpipeError
 from lanternpipe.ops.health import HOST, LOOPBACK, PORT, address, ask
 from lanternpipe.runtime.endpoint import serve
 from lanternpipe.runtime.health import Health
-from lanternpipe.settings import load_settings
 from tests.fakes import LogBook
 
 

@@ -30,7 +30,7 @@ class JsonCodec(Generic[Event]):
         self.decode: Callable[[Any], Event] = msgspec.json.Decoder(event, strict=False).decode
         self.encode: Callable[[Any], bytes] = msgspec.json.Encoder().encode
 
-    def explain(self, value: bytes | None, error: Exception) -> Reject:
+    def explain(self, value: bytes | None, error: BaseException) -> Reject:
         """Say why ``decode(value)`` raised ``error``, without a value of the record.
 
         Reasons: ``tombstone``, ``empty``, ``undecodable`` (no JSON in UTF-8), ``invalid`` (JSON

@@ -216,14 +216,25 @@ class RecordConsumer:
 
 
 def _columns(messages: list[Message], timestamps: list[int]) -> Records:
-    headers: list[Any] = list(map(Message.headers, messages))
+    offsets = cast("list[int]", list(map(Message.offset, messages)))
+    headers: list[Any] = []
+    unreadable: list[int] = []
+    mapped = map(Message.headers, messages)
+    while len(headers) < len(messages):
+        try:
+            headers.extend(mapped)  # keeps what it has at an exception, and can be gone on with
+        except (SystemError, UnicodeDecodeError):
+            # A name that is not UTF-8. Not to be asked for again: the client would crash.
+            unreadable.append(offsets[len(headers)])
+            headers.append(None)
     return Records(
         _place(messages[0]),
-        cast("list[int]", list(map(Message.offset, messages))),
+        offsets,
         list(map(Message.key, messages)),
         list(map(Message.value, messages)),
         timestamps,
         None if headers.count(None) == len(headers) else headers,
+        frozenset(unreadable),
     )
 
 

@@ -21,6 +21,8 @@ T = TypeVar("T")
 
 # What a record takes on the broker besides key, value and headers, with room to spare.
 RECORD_OVERHEAD_BYTES = 512
+# What says something about this process, and nothing about the record at hand.
+ABOUT_THE_PROCESS = (MemoryError, KeyboardInterrupt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,21 +63,21 @@ class Plan:
 
 def attempt(
     function: Callable[..., T], column: Sequence[Any], *more: Iterable[Any]
-) -> tuple[list[T | None], dict[int, Exception]]:
+) -> tuple[list[T | None], dict[int, BaseException]]:
     """Map ``function`` over columns; where it raises, the result is None and the error is kept.
 
     ``list.extend`` keeps what it got before an exception and ``map`` goes on behind the element
     that raised, so a batch without failures costs one C loop, and a failure one turn more.
     """
     results: list[Any] = []
-    failures: dict[int, Exception] = {}
+    failures: dict[int, BaseException] = {}
     mapped = map(function, column, *more)
     while len(results) < len(column):
         try:
             results.extend(mapped)
-        except MemoryError:  # says something about this process, nothing about the record
+        except ABOUT_THE_PROCESS:
             raise
-        except Exception as error:  # noqa: BLE001  # whatever user code raises concerns one record
+        except BaseException as error:  # noqa: BLE001  # even sys.exit() concerns one record
             failures[len(results)] = error
             results.append(None)
         else:
@@ -92,7 +94,7 @@ class Planner:
         self,
         *,
         decode: Callable[[Any], Any],
-        explain: Callable[[bytes | None, Exception], Reject],
+        explain: Callable[[bytes | None, BaseException], Reject],
         transform: Callable[[Any, Context[Any]], Any],
         output: OutputTopic,
         declared_output: str,
@@ -151,21 +153,24 @@ class Planner:
         events, broken = attempt(self._decode, records.values)
         for place, error in broken.items():
             causes[place] = Cause.of(self._explain(records.values[place], error), "decode")
-        if condemned:
-            for place, offset in enumerate(records.offsets):
-                if offset in condemned:
-                    causes[place] = Cause("unproducible", "produce", condemned[offset])
+        for place, offset in enumerate(records.offsets) if condemned or records.unreadable else ():
+            if offset in condemned:
+                causes[place] = Cause("unproducible", "produce", condemned[offset])
+            elif offset in records.unreadable:
+                causes[place] = Cause("undecodable", "decode", "Headers")
         places: Sequence[int] = range(len(records))
         if causes:
             places = [place for place in places if place not in causes]
             events = [events[place] for place in places]
         enter("transform")
         transform = self._transform
-        raised: dict[int, Exception] = {}
+        raised: dict[int, BaseException] = {}
         try:
             # Python calls Python faster than `map` does.
             results: list[Any] = [transform(event, ctx) for event in events]
-        except Exception:  # noqa: BLE001  # told by the second pass, one by one
+        except ABOUT_THE_PROCESS:
+            raise
+        except BaseException:  # noqa: BLE001  # told by the second pass, one by one
             results, raised = attempt(transform, events, repeat(ctx))
         if causes:
             made = dict(zip(places, results, strict=True))

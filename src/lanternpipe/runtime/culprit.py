@@ -7,6 +7,7 @@ still refused then is condemned to the dead letters.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -33,8 +34,7 @@ class CulpritSearch:
 
     def __init__(self) -> None:
         self.limit: int | None = None
-        self._starts: set[tuple[TopicPartition, int]] = set()
-        self._aborts = 0
+        self._refusals: Counter[tuple[TopicPartition, int]] = Counter()
         self._until: dict[TopicPartition, int] = {}
         self._condemned: dict[TopicPartition, Condemned] = {}
 
@@ -54,10 +54,11 @@ class CulpritSearch:
         Raises:
             FatalFailure: A condemned record's dead letter is refused, too.
         """
-        starts = {(partition, first) for partition, (first, _) in stretch.items()}
-        self._aborts = self._aborts + 1 if starts & self._starts else 1
-        self._starts = starts
-        if self._aborts < ABORTS_BEFORE_SEARCH and not self._until:
+        starts = [(partition, first) for partition, (first, _) in stretch.items()]
+        # By position, since the client goes on with another partition after each abort.
+        self._refusals.update(starts)
+        again = any(self._refusals[start] >= ABORTS_BEFORE_SEARCH for start in starts)
+        if not again and not self._until:
             return
         for partition, (_, behind) in stretch.items():
             self._until[partition] = max(self._until.get(partition, 0), behind)
@@ -73,8 +74,8 @@ class CulpritSearch:
 
     def committed(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Learn that everything below ``offsets`` has been committed."""
-        self._aborts = 0
-        self._starts = set()
+        for start in [start for start in self._refusals if start[0] in offsets]:
+            del self._refusals[start]
         if self.limit is None:
             return
         self.limit *= 2  # the rest of the stretch may be fine
@@ -87,9 +88,12 @@ class CulpritSearch:
 
     def dropped(self, partitions: Iterable[TopicPartition]) -> None:
         """Learn that partitions are no longer ours."""
+        partitions = set(partitions)
         for partition in partitions:
             self._until.pop(partition, None)
             self._condemned.pop(partition, None)
+        for start in [start for start in self._refusals if start[0] in partitions]:
+            del self._refusals[start]
         self._rest_if_done()
 
     def verdicts(self, records: Records) -> dict[int, str]:

@@ -47,7 +47,7 @@ class Cause:
     text: str = ""
 
     @classmethod
-    def of(cls, error: Exception, stage: str) -> Cause:
+    def of(cls, error: BaseException, stage: str) -> Cause:
         """Describe an exception raised by user code or codec."""
         if isinstance(error, Reject):
             field, limit = error.field, error.limit
@@ -87,27 +87,34 @@ class DeadLetters:
     ) -> Outgoing:
         """Return the dead letters for the records at ``places``.
 
-        Key, value and headers are the original ones; only a value that the topic would refuse is
-        cut, and its size and hash are told. The timestamp is left to the broker: with
-        the original one, retention would delete an old record's letter at once.
+        Key, value and headers are the original ones; only what the topic would refuse is cut (of
+        headers, all are left out), and its size and hash are told. The timestamp is left to the
+        broker: with the original one, retention would delete an old record's letter at once.
         """
         headers: list[Headers | None] = []
+        keys: list[bytes | None] = []
         values: list[bytes | None] = []
         for place, cause in zip(places, causes, strict=True):
             original = (records.headers[place] if records.headers else None) or []
             added = self._headers(records, place, original, cause)
             value, key = records.values[place], records.keys[place]
-            carried = sum(len(name) + len(content or b"") for name, content in original)
-            room = self.max_bytes - HEADER_BYTES - carried - len(key or b"")
+            content = b"".join(name.encode() + (each or b"") for name, each in original)
+            room = self.max_bytes - HEADER_BYTES - len(content) - len(key or b"")
+            if room < 0 and content:
+                added += _told("headers", content)
+                original, room = [], room + len(content)
+            if room < 0 and key is not None:
+                added += _told("key", key)
+                key, room = key[:room], 0
             if value is not None and len(value) > room:
-                added.append(("pipeline-value-bytes", b"%d" % len(value)))
-                added.append(("pipeline-value-sha256", sha256(value).hexdigest().encode()))
-                value = value[: max(0, room)]
+                added += _told("value", value)
+                value = value[:room]
+            keys.append(key)
             values.append(value)
             headers.append([*original, *added])
         return Outgoing(
             self.topic,
-            [records.keys[place] for place in places],
+            keys,
             values,
             [0] * len(places),
             headers,
@@ -139,6 +146,14 @@ class DeadLetters:
             for name, value in added.items()
             if value
         ]
+
+
+def _told(part: str, content: bytes) -> Headers:
+    """Return headers that tell what a part was before it was cut."""
+    return [
+        (f"pipeline-{part}-bytes", b"%d" % len(content)),
+        (f"pipeline-{part}-sha256", sha256(content).hexdigest().encode()),
+    ]
 
 
 def frames(trace: TracebackType | None) -> tuple[str, ...]:

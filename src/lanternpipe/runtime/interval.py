@@ -1,4 +1,4 @@
-"""How long to wait between commits. Pure.
+"""How long to wait between commits, and how many records fit between two. Pure.
 
 A commit costs a few round trips whatever it holds, so while behind we commit seldom (throughput)
 and when caught up often (latency), and never so often that commits eat the time for work.
@@ -35,3 +35,27 @@ class CommitInterval:
             self.seconds = min(self.seconds * 2, target)
         else:
             self.seconds = max(self.seconds / 2, target)
+
+
+class Pace:
+    """Keeps batches short enough for a slow transform.
+
+    A batch that takes longer than the transaction may last is undone, and would be for ever.
+
+    Args:
+        seconds: How long a batch may take.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._per_record = 0.0
+
+    def observe(self, records: int, seconds: float) -> None:
+        """Learn how long some records took."""
+        self._per_record = seconds / records
+
+    def records(self, most: int) -> int:
+        """Return how many records to take."""
+        if self._per_record * most <= self._seconds:
+            return most
+        return max(1, int(self._seconds / self._per_record))

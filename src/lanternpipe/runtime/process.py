@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -62,6 +63,7 @@ class Processor:
         start: Where a partition without committed offset begins.
         group: Name of the consumer group.
         batch_records: Most records in one pass.
+        batch_seconds: How long the user's code may take over them; fewer are taken when it is slow.
         health: Told that the loop moves, and what it waits for.
         log: Writes log lines.
         clock: Seconds since 1970.
@@ -80,6 +82,7 @@ class Processor:
         start: str,
         group: str,
         batch_records: int,
+        batch_seconds: float = math.inf,
         health: Health,
         log: Log,
         clock: Callable[[], float] = time.time,
@@ -97,6 +100,7 @@ class Processor:
             measures=self.measures,
             log=log,
             pause=pause,
+            batch_seconds=batch_seconds,
         )
         self._source = source
         self._planner = planner
@@ -188,6 +192,7 @@ class Processor:
         for run in admitted:
             stamps, began = measures.admitted(run), measures.now()
             plan = self._planner.plan(run, ctx, work.culprits.verdicts(run), enter=enter)
+            work.took(len(run), measures.now() - began)
             enter("send")
             work.send(run, plan)
             enter("other")

@@ -56,6 +56,8 @@ class PartitionStart:
             self._health.wait(failure.code)
 
     def _begin(self, partition: TopicPartition) -> None:
+        if self._work.forget(partition, "log_made_anew"):
+            self._log("error", "log_made_anew", partition=str(partition))
         offset = self._source.start_at(partition, self._start)
         if offset is not None:
             self._work.start_partition(partition, offset)

@@ -12,7 +12,7 @@ from lanternpipe.runtime.batch import Plan
 from lanternpipe.runtime.commit import Committer, WorkLostError
 from lanternpipe.runtime.culprit import CulpritSearch
 from lanternpipe.runtime.health import Health
-from lanternpipe.runtime.interval import CommitInterval
+from lanternpipe.runtime.interval import CommitInterval, Pace
 from lanternpipe.runtime.measure import Measures
 from lanternpipe.runtime.outcomes import DUPLICATE, PROCESSED, Outcomes
 from lanternpipe.runtime.positions import Positions
@@ -38,6 +38,7 @@ class Work:
         measures: Told of commits.
         log: Writes log lines.
         pause: Waits so many seconds.
+        batch_seconds: How long a batch may take at most.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Work:
         measures: Measures,
         log: Log,
         pause: Callable[[float], None],
+        batch_seconds: float,
     ) -> None:
         self.positions = Positions()
         self.outcomes = Outcomes()
@@ -63,6 +65,7 @@ class Work:
         self._measures = measures
         self._log = log
         self._pause = pause
+        self._pace = Pace(batch_seconds)
         self._seeks: dict[TopicPartition, int] = {}
         self._ends: dict[TopicPartition, int] = {}
         self._open = False
@@ -129,11 +132,30 @@ class Work:
         self.positions.start(partition, offset)
         self._open = True
 
+    def forget(self, partition: TopicPartition, cause: str) -> bool:
+        """Stand nowhere on a partition that has a new log; False if we did already.
+
+        Its old offsets mean nothing there: records below the position would pass for duplicates.
+        """
+        position = self.positions.snapshot()[partition]
+        if position.next is None:
+            return False
+        if position.in_flight:
+            self.abort(cause)
+        self.let_go([partition])
+        self.positions.assign([partition])
+        return True
+
     def room(self, most: int) -> int:
         """Return how many records may be fetched into the open work."""
+        most = min(most, self._pace.records(most))
         if self.culprits.limit is None:
             return most
         return max(1, min(most, self.culprits.limit - self.positions.in_flight()))
+
+    def took(self, records: int, seconds: float) -> None:
+        """Learn how long the user's code took over some records."""
+        self._pace.observe(records, seconds)
 
     def seconds_until_due(self, most: float) -> float:
         """Return how long to wait for records before a commit is due."""

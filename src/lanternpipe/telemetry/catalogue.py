@@ -367,6 +367,9 @@ LOG_LINES: Final[dict[str, LogLine]] = {
     "partition_started": _line(
         "A partition without committed offset begins.", "partition", "start", "offset"
     ),
+    "log_made_anew": _line(
+        "A topic was deleted and made anew while we read it; reading starts again.", "partition"
+    ),
     "records_dead_lettered": _line(
         "Records went to the dead letters, with the first of them as an example.",
         *("kind", "error", "field", "limit", "stage", "frames", "records", "first"),
