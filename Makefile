@@ -41,6 +41,7 @@ bench-latency: $(VENV)/.dev ## Latency at 5,000 records/s, on a real Kafka (abou
 
 generate: $(VENV)/.dev ## Write the generated documents anew
 	@env -i PATH="$(PATH)" PIPELINE_INSTANCE= $(BIN)/lanternpipe config --markdown > docs/configuration.md
+	@$(BIN)/lanternpipe config --signals > docs/metrics.md
 
 lock: $(VENV)/.dev ## Resolve the dependencies anew
 	@requirements/lock.sh $(BIN)

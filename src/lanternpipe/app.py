@@ -11,7 +11,6 @@ import uuid
 from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 from lanternpipe.codec.json import JsonCodec
@@ -30,8 +29,8 @@ from lanternpipe.kafka.producer import RecordProducer, TransactionalProducer
 from lanternpipe.kafka.stats import StatisticsWatch
 from lanternpipe.kafka.topics import verify
 from lanternpipe.pipeline import Pipeline, Topic
-from lanternpipe.ports import Log, Source
-from lanternpipe.publish import Identity, log_samples, samples
+from lanternpipe.ports import Log, Source, Tracing
+from lanternpipe.publish import Identity, log_samples, samples, span_samples
 from lanternpipe.runtime.batch import OutputTopic, Planner
 from lanternpipe.runtime.beside import repeatedly
 from lanternpipe.runtime.commit import AtLeastOnce, Committer, ExactlyOnce
@@ -49,6 +48,7 @@ from lanternpipe.settings import Settings
 from lanternpipe.telemetry import catalogue
 from lanternpipe.telemetry.logs import PipelineLog
 from lanternpipe.telemetry.metrics import Sample, open_metrics
+from lanternpipe.telemetry.setup import traces
 from lanternpipe.topology import (
     TopicNames,
     byte_limits,
@@ -117,6 +117,7 @@ def build_processor(
     log: Log,
     *,
     ends: Ends | None = None,
+    tracing: Tracing | None = None,
 ) -> ProcessorApp:
     """Build a processor; nothing is connected to before it runs.
 
@@ -125,6 +126,7 @@ def build_processor(
         pipeline: The user's.
         log: Writes log lines.
         ends: Where partitions end; by default asked of the broker by an admin client.
+        tracing: Decides which records are traced; by default none.
     """
     names = topic_names(settings, pipeline)
     health = Health(stuck_after=HUNG_SECONDS * 2, log=log)
@@ -156,6 +158,7 @@ def build_processor(
         health=health,
         log=log,
         measures=measures,
+        tracing=tracing,
     )
     positions = processor.work.positions.snapshot
     connection = client_config(settings.kafka)
@@ -178,16 +181,26 @@ def process(settings: Settings, pipeline: Pipeline[Any, Any], log: PipelineLog) 
     Raises:
         LanternpipeError: It cannot start or cannot go on; the message says why.
     """
-    app = build_processor(settings, pipeline, log)
-
-    def stop_asked() -> None:
-        app.health.stopping()
-        log("info", "stopping")
-
-    stop = StopRequest(settings.shutdown_grace, stop_asked)
     with ExitStack() as stack:
+        signals = settings.telemetry
+        told = stack.enter_context(traces(signals, "lanternpipe-processor", log))
+        tracer = told.of_records(settings.kafka.group_id) if told else None
+        app = build_processor(settings, pipeline, log, tracing=tracer)
+
+        def stop_asked() -> None:
+            app.health.stopping()
+            log("info", "stopping")
+
+        def shown() -> Iterator[Sample]:
+            if "metrics" in signals:
+                yield from app.samples()
+                yield from log_samples(log)
+                if told and tracer:
+                    yield from span_samples(told.spans, tracer)
+
+        stop = StopRequest(settings.shutdown_grace, stop_asked)
         stack.enter_context(stop.on_signals())
-        render = open_metrics(lambda: chain(app.samples(), log_samples(log)))
+        render = open_metrics(shown)
         http = settings.http
         port = stack.enter_context(serve(http.host, http.port, app.health, render))
         log(
@@ -216,8 +229,8 @@ def process(settings: Settings, pipeline: Pipeline[Any, Any], log: PipelineLog) 
             raise
         finally:
             app.committer.close(timeout=2.0)
-    outcomes = app.processor.work.outcomes
-    log("info", "stopped", consumed=outcomes.consumed, **outcomes.totals())
+        outcomes = app.processor.work.outcomes
+        log("info", "stopped", consumed=outcomes.consumed, **outcomes.totals())
 
 
 def wait_for_topics(

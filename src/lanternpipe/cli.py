@@ -27,14 +27,14 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         return run(options)
     except LanternpipeError as error:
-        for line in str(error).splitlines():
-            print(f"lanternpipe: {line}", file=sys.stderr)
+        text = str(error)
         if isinstance(error, RetriableFailure):
             from lanternpipe.environment import load_settings
 
             brokers = load_settings().kafka.bootstrap_servers
-            hint = f"asked {brokers}; is PIPELINE_KAFKA__BOOTSTRAP_SERVERS right?"
-            print(f"lanternpipe: {hint}", file=sys.stderr)
+            text += f"; asked {brokers}; is PIPELINE_KAFKA__BOOTSTRAP_SERVERS right?"
+        for line in text.splitlines():
+            print(f"lanternpipe: {line}", file=sys.stderr)
         return exit_code(error)
     except KeyboardInterrupt:
         return 130
@@ -200,11 +200,15 @@ def _config(options: argparse.Namespace) -> int:
     from lanternpipe.app import load_pipeline
     from lanternpipe.environment import load_app_settings, load_settings, unknown_variables
     from lanternpipe.ops import config
+    from lanternpipe.telemetry import reference
     from lanternpipe.topology import from_pipeline
 
     settings = load_settings()
     pipeline = load_pipeline(settings.app)
     app_settings = load_app_settings(pipeline.settings)
+    if options.signals:
+        print(reference.as_markdown(), end="")
+        return 0
     if options.markdown:
         print(config.as_markdown(settings, app_settings), end="")
         return 0
@@ -244,9 +248,10 @@ def _open(service: str, stream: Any = None, *, background: bool = False) -> tupl
     from lanternpipe.telemetry.logs import PipelineLog
 
     settings = load_settings()
-    log = PipelineLog(
-        settings.log, service=f"lanternpipe-{service}", stream=stream, background=background
-    )
+    kept = settings.log
+    if "logs" not in settings.telemetry:
+        kept = kept.model_copy(update={"level": "error"})
+    log = PipelineLog(kept, service=f"lanternpipe-{service}", stream=stream, background=background)
     for text in unknown_variables().values():
         log("warning", "setting_unknown", text=text)
     return settings, load_pipeline(settings.app), log
@@ -388,4 +393,5 @@ def _parser() -> argparse.ArgumentParser:
     )
     added.add_argument("--json", action="store_true", help="for programs")
     added.add_argument("--markdown", action="store_true", help="the reference of all settings")
+    added.add_argument("--signals", action="store_true", help="the reference of metrics and logs")
     return parser

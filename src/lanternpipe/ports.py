@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
-from lanternpipe.records import Fetched, Outgoing, TopicPartition
+from lanternpipe.measures import Exemplar
+from lanternpipe.records import Fetched, Outgoing, Records, TopicPartition
 
 
 class Log(Protocol):
@@ -29,6 +30,29 @@ class Refusal(NamedTuple):
 
     code: str
     record_at_fault: bool
+
+
+class TracedRun(Protocol):
+    """The traced records of one run, from before the planning until after the sending."""
+
+    @property
+    def records(self) -> Records:
+        """The run; traced records carry the context of their spans on."""
+
+    def failed(self, place: int) -> bytes | None:
+        """Trace a record because it failed; returns the ``traceparent`` of its dead letter."""
+
+    def end(
+        self, failures: Mapping[int, tuple[str, str]], began: float, polled: float
+    ) -> Exemplar | None:
+        """Finish the spans of the run, which has been sent; returns one record as an exemplar."""
+
+
+class Tracing(Protocol):
+    """Decides which records are traced."""
+
+    def begin(self, records: Records) -> TracedRun:
+        """Choose records of a run before it is planned."""
 
 
 class AssignmentListener(Protocol):

@@ -16,6 +16,8 @@ from lanternpipe.producer import EventProducer
 from lanternpipe.runtime.lifecycle import StopRequest
 from lanternpipe.runtime.produce import produce
 from lanternpipe.settings import Settings
+from lanternpipe.telemetry.sending import SendTracer
+from lanternpipe.telemetry.setup import traces
 from lanternpipe.topology import topic_names
 
 
@@ -59,9 +61,17 @@ def produce_events(
     """
     topic = replace(pipeline.input, name=topic_names(settings, pipeline).input)
     stop = StopRequest(settings.shutdown_grace)
-    with stop.on_signals():
+    with (
+        stop.on_signals(),
+        traces(settings.telemetry, "lanternpipe-producer", log) as told,
+    ):
         producer = EventProducer(
-            topic, settings.kafka, full_timeout=None, background=False, log=log
+            topic,
+            settings.kafka,
+            full_timeout=None,
+            background=False,
+            log=log,
+            tracing=told.of_sends(topic.name) if told else SendTracer(topic.name, 0.0),
         )
         began = time.monotonic()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from lanternpipe.pipeline import Topic
 from lanternpipe.ports import Log
 from lanternpipe.records import Headers
 from lanternpipe.settings import KafkaSettings
+from lanternpipe.telemetry.sampling import TRACEPARENT, ratio_from
+from lanternpipe.telemetry.sending import SendTracer, Traced
 
 Event = TypeVar("Event")
 
@@ -50,6 +53,9 @@ class EventProducer(Generic[Event]):
         background: Whether a thread serves delivery reports. Without it they are served by
             ``send``, ``flush`` and ``close`` alone, which suits a loop that sends all the time.
         log: Writes log lines; by default none.
+        tracing: Decides which records are traced; by default as ``OTEL_TRACES_SAMPLER`` says, with
+            the tracer that the program has set up, if it has. Within a span of the caller, that
+            span's decision counts.
 
     Attributes:
         sent: Events accepted so far.
@@ -65,6 +71,7 @@ class EventProducer(Generic[Event]):
         full_timeout: float | None = 30.0,
         background: bool = True,
         log: Log | None = None,
+        tracing: SendTracer | None = None,
     ) -> None:
         if topic.key is None:
             raise ConfigError(f"Topic {topic.name!r} declares no key; EventProducer needs one")
@@ -73,6 +80,7 @@ class EventProducer(Generic[Event]):
         self._key = topic.key
         self._encode = JsonCodec(topic.event).encode
         self._full_timeout = full_timeout
+        self._tracing = tracing or SendTracer(topic.name, ratio_from(os.environ))
         self._log = log or _silent
         self._lock = threading.Lock()
         self._client = ReportingProducer(
@@ -139,10 +147,20 @@ class EventProducer(Generic[Event]):
         if self._closed.is_set():
             raise DeliveryError(f"{self._topic}: the producer is closed")
         report = self._count if on_delivery is None else self._counting(on_delivery)
+        now = int(time.time() * 1_000)
+        plain = key.encode() if isinstance(key, str) else key
+        # A context that the caller has put into the headers stays.
+        given = any(name == TRACEPARENT for name, _ in headers or ())
+        traced = None if given else self._tracing.begin(plain, value, now)
+        if traced is not None:
+            headers = [*(headers or ()), (TRACEPARENT, traced.traceparent)]
+            report = self._tracing_too(report, traced)
         try:
-            if not self._client.send(self._topic, value, key, report, 0, headers):
-                self._send_when_room(value, key, report, headers)
+            if not self._client.send(self._topic, value, key, report, now, headers):
+                self._send_when_room(value, key, report, now, headers)
         except KafkaFailure as failure:
+            if traced is not None:
+                traced.finished(failure.code, -1, -1)
             raise DeliveryError(str(failure)) from failure
         with self._lock:
             self.sent += 1
@@ -200,10 +218,11 @@ class EventProducer(Generic[Event]):
         value: bytes | None,
         key: str | bytes | None,
         report: Callable[[Any, Any], None],
+        timestamp: int,
         headers: Headers | None,
     ) -> None:
         began = time.monotonic()
-        while not self._client.send(self._topic, value, key, report, 0, headers):
+        while not self._client.send(self._topic, value, key, report, timestamp, headers):
             if self._full_timeout is not None and time.monotonic() - began > self._full_timeout:
                 raise DeliveryError(
                     f"{self._topic}: the queue of {self.waiting} records has been full for "
@@ -232,6 +251,18 @@ class EventProducer(Generic[Event]):
                 self._log("error", "on_delivery_failed", error=type(failed).__qualname__)
 
         return report
+
+    def _tracing_too(
+        self, report: Callable[[Any, Any], None], traced: Traced
+    ) -> Callable[[Any, Any], None]:
+        def both(error: Any, message: Any) -> None:
+            if error is not None:
+                traced.finished(error.name(), -1, -1)
+            else:
+                traced.finished("", message.partition(), message.offset())
+            report(error, message)
+
+        return both
 
     def _serve(self) -> None:
         while not self._closed.is_set():

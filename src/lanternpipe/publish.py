@@ -13,6 +13,8 @@ from lanternpipe.runtime.watermarks import Watermarks
 from lanternpipe.telemetry import catalogue
 from lanternpipe.telemetry.logs import PipelineLog
 from lanternpipe.telemetry.metrics import Sample
+from lanternpipe.telemetry.spans import SpanQueue
+from lanternpipe.telemetry.traces import RecordTracer
 
 BY_NAME = {metric.name: metric for metric in catalogue.METRICS}
 # Kinds of dead letters for which the input is not to blame.
@@ -86,6 +88,14 @@ def log_samples(log: PipelineLog) -> Iterator[Sample]:
         yield Sample(catalogue.LOG_LINES_WRITTEN, count, (level,))
     yield Sample(catalogue.LOG_SUPPRESSED, log.suppressed)
     yield Sample(catalogue.LOG_DROPPED, log.dropped)
+
+
+def span_samples(spans: SpanQueue, tracer: RecordTracer) -> Iterator[Sample]:
+    """Yield what became of spans."""
+    yield Sample(catalogue.SPANS, spans.exported, ("exported",))
+    yield Sample(catalogue.SPANS, spans.dropped, ("dropped",))
+    yield Sample(catalogue.SPANS, tracer.capped, ("capped",))
+    yield Sample(catalogue.LINKS_OMITTED, tracer.links_omitted)
 
 
 def cause(outcome: str, reason: str) -> str:

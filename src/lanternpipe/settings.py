@@ -19,6 +19,8 @@ PREFIX = "PIPELINE_"
 # What is in the name of a setting whose value must not be shown.
 SECRET = ("password", "passphrase", "secret", "token", "credential", "key.pem")
 
+SIGNALS = ("metrics", "logs", "traces")
+
 # Keys on which the guarantees rest; changing them by EXTRA would silently break a promise.
 OWNED_CLIENT_KEYS = frozenset(
     {
@@ -173,6 +175,30 @@ class LogSettings(Section):
     )
 
 
+class TelemetrySettings(Section):
+    """What is told to the outside, besides errors and health."""
+
+    signals: str = Field(
+        "metrics,logs,traces",
+        description="Any of `metrics`, `logs`, `traces`, with commas between them; empty leaves "
+        "errors and health.",
+    )
+    spans_per_second: int = Field(
+        500, ge=0, description="Most records that get a span in a second; others are counted."
+    )
+
+    @field_validator("signals")
+    @classmethod
+    def _signals(cls, given: str) -> str:
+        names = [name.strip() for name in given.split(",") if name.strip()]
+        if unknown := [name for name in names if name not in SIGNALS]:
+            raise ValueError(f"{', '.join(unknown)} is none of {', '.join(SIGNALS)}")
+        return ",".join(names)
+
+    def __contains__(self, signal: str) -> bool:
+        return signal in self.signals.split(",")
+
+
 class Settings(BaseSettings):
     """Everything that can be set from outside."""
 
@@ -209,6 +235,7 @@ class Settings(BaseSettings):
     deadletter: DeadLetterSettings = DeadLetterSettings()
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
 
     @model_validator(mode="before")
     @classmethod

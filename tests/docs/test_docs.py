@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from lanternpipe.telemetry.reference import as_markdown
 from lanternpipe.testing.kafka_cluster import KafkaCluster
 
 ROOT = Path(__file__).parents[2]
@@ -60,6 +61,11 @@ def test_configuration_is_fresh() -> None:
     )
 
     assert (ROOT / "docs/configuration.md").read_text() == printed.stdout
+
+
+def test_reference_of_signals_is_up_to_date() -> None:
+    """The reference of metrics and log lines is what the catalogue says."""
+    assert (ROOT / "docs/metrics.md").read_text() == as_markdown()
 
 
 def test_transform_in_readme_is_the_real_one() -> None:

@@ -42,7 +42,6 @@ class Partition(msgspec.Struct):
 
     fetchq_cnt: int = 0
     fetchq_size: int = 0
-    consumer_lag: int = -1
 
 
 class Topic(msgspec.Struct):
@@ -121,9 +120,6 @@ def figures(told: Statistics) -> Iterator[Figure]:
         yield Figure("rdkafka_fetch_queue_records", "", fetched)
         size = sum(each.fetchq_size for each in partitions)
         yield Figure("rdkafka_fetch_queue_bytes", "", size)
-        lags = [each.consumer_lag for each in partitions if each.consumer_lag >= 0]
-        if lags:
-            yield Figure("rdkafka_consumer_lag_records", "", max(lags))
     for broker in told.brokers.values():
         # Connections are made when needed: one that never was says nothing about the broker.
         if broker.nodeid >= 0 and broker.connects and broker.state != "INIT":

@@ -90,6 +90,7 @@ _HEADINGS = {
     "deadletter": "Dead letters",
     "http": "Metrics and probes",
     "log": "Logs",
+    "telemetry": "Telemetry",
     "app": "Settings of the pipeline's own package",
 }
 

@@ -116,6 +116,7 @@ class Planner:
         condemned: Mapping[int, str] | None = None,
         *,
         enter: Callable[[str], object] = lambda _: None,
+        failed: Callable[[int], bytes | None] = lambda _: None,
     ) -> Plan:
         """Decide what becomes of every record of a run.
 
@@ -124,6 +125,7 @@ class Planner:
             ctx: Handed to the transform.
             condemned: Offsets whose output the broker refuses, with its code.
             enter: Told of the phases that begin: decode, transform, encode.
+            failed: Gives the trace context of a dead letter, by the place of its record.
         """
         causes: dict[int, Cause] = {}
         results = self._results(records, ctx, condemned or {}, causes, enter)
@@ -137,7 +139,7 @@ class Planner:
         else:
             self._plan_any_outputs(plan, records, results, causes)
         if causes:
-            self._plan_dead_letters(plan, records, causes)
+            self._plan_dead_letters(plan, records, causes, failed)
         return plan
 
     def _results(
@@ -266,12 +268,20 @@ class Planner:
             raise _Refused(too_large[0])
         return topic.name, key, value, headers
 
-    def _plan_dead_letters(self, plan: Plan, records: Records, causes: dict[int, Cause]) -> None:
+    def _plan_dead_letters(
+        self,
+        plan: Plan,
+        records: Records,
+        causes: dict[int, Cause],
+        failed: Callable[[int], bytes | None],
+    ) -> None:
         ordered = sorted(causes)
         plan.causes = [(records.offsets[place], causes[place]) for place in ordered]
         plan.dead_lettered.update(cause.kind for _, cause in plan.causes)
         plan.outgoing.append(
-            self._dead_letters.envelope(records, ordered, [causes[place] for place in ordered])
+            self._dead_letters.envelope(
+                records, ordered, [causes[place] for place in ordered], [*map(failed, ordered)]
+            )
         )
 
 

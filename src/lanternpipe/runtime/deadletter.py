@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 import traceback
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import repeat
 from pathlib import PurePath
 from types import TracebackType
 
@@ -16,6 +17,7 @@ from lanternpipe.records import Headers, Outgoing, Records
 from lanternpipe.version import VERSION
 
 EVENT_ID = "pipeline-event-id"
+TRACEPARENT = "traceparent"
 MAX_FRAMES = 12
 MAX_TEXT = 4_000  # bytes of any one header
 # Room for our headers, at most: frames and text, and what the broker adds to a record.
@@ -83,20 +85,28 @@ class DeadLetters:
     full_detail: bool = False
 
     def envelope(
-        self, records: Records, places: Sequence[int], causes: Sequence[Cause]
+        self,
+        records: Records,
+        places: Sequence[int],
+        causes: Sequence[Cause],
+        traceparents: Iterable[bytes | None] = repeat(None),
     ) -> Outgoing:
         """Return the dead letters for the records at ``places``.
 
         Key, value and headers are the original ones; only what the topic would refuse is cut (of
         headers, all are left out), and its size and hash are told. The timestamp is left to the
-        broker: with the original one, retention would delete an old record's letter at once.
+        broker: with the original one, retention would delete an old record's letter at once. A
+        ``traceparent`` is replaced by that of the span that tells of the failure.
         """
         headers: list[Headers | None] = []
         keys: list[bytes | None] = []
         values: list[bytes | None] = []
-        for place, cause in zip(places, causes, strict=True):
+        for place, cause, traceparent in zip(places, causes, traceparents, strict=False):
             original = (records.headers[place] if records.headers else None) or []
             added = self._headers(records, place, original, cause)
+            if traceparent is not None:
+                original = [each for each in original if each[0] != TRACEPARENT]
+                added.append((TRACEPARENT, traceparent))
             value, key = records.values[place], records.keys[place]
             content = b"".join(name.encode() + (each or b"") for name, each in original)
             room = self.max_bytes - HEADER_BYTES - len(content) - len(key or b"")

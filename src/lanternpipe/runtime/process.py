@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lanternpipe.pipeline import Context
-from lanternpipe.ports import Log, Source
+from lanternpipe.ports import Log, Source, Tracing
 from lanternpipe.records import Fetched, TopicPartition
 from lanternpipe.runtime.batch import Planner
 from lanternpipe.runtime.commit import Committer, WorkLostError
@@ -21,6 +21,7 @@ from lanternpipe.runtime.positions import Position
 from lanternpipe.runtime.rebalance import Rebalance
 from lanternpipe.runtime.report import Report
 from lanternpipe.runtime.start import PartitionStart
+from lanternpipe.runtime.untraced import NoTracing
 from lanternpipe.runtime.work import Work
 
 IDLE_WAIT = 0.1  # seconds; how late a stop request may be noticed
@@ -69,6 +70,7 @@ class Processor:
         clock: Seconds since 1970.
         pause: Waits so many seconds.
         measures: Told of times, ages and sizes.
+        tracing: Decides which records are traced; by default none.
     """
 
     def __init__(
@@ -88,8 +90,10 @@ class Processor:
         clock: Callable[[], float] = time.time,
         pause: Callable[[float], None] = time.sleep,
         measures: Measures | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self.measures = measures or Measures(clock)
+        self._tracing = tracing or NoTracing()
         self._report = Report(log)
         self.work = Work(
             source=source,
@@ -113,6 +117,7 @@ class Processor:
             source, self.work, start=start, group=group, health=health, log=log
         )
         self.sight = Sight()
+        self._polled_at = 0.0
         self._sighted_at = 0.0
 
     def run(self, stopping: Callable[[], bool]) -> None:
@@ -161,6 +166,7 @@ class Processor:
     def _fetch(self) -> Fetched:
         measures, work = self.measures, self.work
         measures.phases.enter("poll")
+        self._polled_at = self._clock()
         began = measures.poll_begins()
         fetched = self._source.fetch(
             work.room(self._batch_records), work.seconds_until_due(IDLE_WAIT)
@@ -190,10 +196,17 @@ class Processor:
         admitted = [fresh for run in fetched.runs if (fresh := work.admit(run)) is not None]
         ctx: Context[Any] = Context(int(self._clock()), self._app_settings)
         for run in admitted:
-            stamps, began = measures.admitted(run), measures.now()
-            plan = self._planner.plan(run, ctx, work.culprits.verdicts(run), enter=enter)
+            stamps, began, began_at = measures.admitted(run), measures.now(), self._clock()
+            traced = self._tracing.begin(run)
+            verdicts = work.culprits.verdicts(run)
+            plan = self._planner.plan(
+                traced.records, ctx, verdicts, enter=enter, failed=traced.failed
+            )
             work.took(len(run), measures.now() - began)
             enter("send")
             work.send(run, plan)
             enter("other")
             measures.processed(stamps, measures.now() - began)
+            failures = {offset: (cause.kind, cause.stage) for offset, cause in plan.causes}
+            if exemplar := traced.end(failures, began_at, self._polled_at):
+                measures.exemplify("processed", exemplar)

@@ -242,6 +242,22 @@ LOG_DROPPED = Metric(
     (),
     "Log lines lost because standard output was blocked.",
 )
+SPANS = Metric(
+    "pipeline_spans",
+    "counter",
+    "spans",
+    ("fate",),
+    "Spans by what became of them: exported, dropped (no Collector, or a full queue), or capped "
+    "(never made, as there were too many in a second).",
+    zeros=(("exported",), ("dropped",), ("capped",)),
+)
+LINKS_OMITTED = Metric(
+    "pipeline_links_omitted",
+    "counter",
+    "links",
+    (),
+    "Links from a batch's span to its records for which there was no room.",
+)
 STATS_AGE = Metric(
     "rdkafka_stats_age_seconds",
     "gauge",
@@ -271,9 +287,6 @@ CLIENT_METRICS: Final = (
            "Records fetched ahead and not yet handed out."),
     Metric("rdkafka_fetch_queue_bytes", "gauge", "bytes", CLIENT,
            "Bytes fetched ahead and not yet handed out."),
-    Metric("rdkafka_consumer_lag_records", "gauge", "records", CLIENT,
-           "Lag as the client computes it, largest of all partitions: stands still while a "
-           "partition is paused or its queue is full, so only for comparison."),
     Metric("rdkafka_broker_up", "gauge", "", BROKER,
            "1 while connected; missing for brokers that were never needed."),
     Metric("rdkafka_broker_rtt_p99_seconds", "gauge", "seconds", BROKER,
@@ -321,6 +334,8 @@ METRICS: Final[tuple[Metric, ...]] = (
     LOG_LINES_WRITTEN,
     LOG_SUPPRESSED,
     LOG_DROPPED,
+    SPANS,
+    LINKS_OMITTED,
     *CLIENT_METRICS,
 )
 
@@ -349,6 +364,9 @@ LOG_LINES: Final[dict[str, LogLine]] = {
         "A processor begins, with what it was told.",
         *("app", "brokers", "group", "delivery", "instance", "metrics"),
     ),
+    "traces_not_delivered": _line("The Collector does not take spans; said once.", "dropped"),
+    "traces_delivered_again": _line("The Collector takes spans again.", "dropped"),
+    "telemetry_log": _line("A line of OpenTelemetry's own log.", "text"),
     "stopping": _line("The process was asked to stop."),
     "stopped": _line(
         "A clean stop has ended; the counts are of this process's life.",

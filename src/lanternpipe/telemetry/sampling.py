@@ -1,0 +1,132 @@
+"""Which records are traced: a pure function, so that every hop decides alike.
+
+Where a record carries a ``traceparent``, its flag decides. Where it carries none, a hash of its key
+(or value) and create time does; that is not trace-id sampling, as there is no trace yet.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from xxhash import xxh32_intdigest
+
+from lanternpipe.errors import ConfigError
+from lanternpipe.records import Headers
+
+TRACEPARENT: Final = "traceparent"
+DEFAULT_RATIO: Final = 0.01  # OpenTelemetry's is 1: every span, which no pipeline can pay for
+SAMPLED: Final = 0x01
+_FORM = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
+_ZEROS = (b"0" * 32, b"0" * 16)
+_SAMPLERS = {
+    "parentbased_always_on": 1.0,
+    "parentbased_always_off": 0.0,
+    "parentbased_traceidratio": None,
+}
+
+
+class Parent(NamedTuple):
+    """The context that a record carries.
+
+    Attributes:
+        trace_id: Of the trace.
+        span_id: Of the span that made the record.
+        sampled: Whether the trace is kept.
+    """
+
+    trace_id: int
+    span_id: int
+    sampled: bool
+
+
+def ratio_from(environment: Mapping[str, str]) -> float:
+    """Return the share of records to trace, from the standard variables.
+
+    Raises:
+        ConfigError: A sampler that we do not have, or no number from 0 to 1.
+    """
+    name = environment.get("OTEL_TRACES_SAMPLER", "")
+    if name and name not in _SAMPLERS:
+        raise ConfigError(
+            f"OTEL_TRACES_SAMPLER={name} is not supported: a record that carries a decision keeps "
+            f"it, so give one of {', '.join(_SAMPLERS)}"
+        )
+    fixed = _SAMPLERS.get(name)
+    if fixed is not None:
+        return fixed
+    text = environment.get("OTEL_TRACES_SAMPLER_ARG", "") or str(DEFAULT_RATIO)
+    try:
+        ratio = float(text)
+    except ValueError:
+        ratio = -1.0
+    if not 0 <= ratio <= 1:
+        raise ConfigError(f"OTEL_TRACES_SAMPLER_ARG={text} must be a number from 0 to 1")
+    return ratio
+
+
+def threshold(ratio: float) -> int:
+    """Return the hash below which a record is traced."""
+    return round(ratio * 2**32)
+
+
+def decides(key: bytes | None, value: bytes | None, create_ms: int, limit: int) -> bool:
+    """Tell whether a record without ``traceparent`` is traced."""
+    return xxh32_intdigest(value or b"" if key is None else key, create_ms) < limit
+
+
+def chosen(
+    keys: Sequence[bytes | None],
+    values: Sequence[bytes | None],
+    timestamps: Iterable[int],
+    headers: Sequence[Headers | None] | None,
+    limit: int,
+) -> dict[int, Parent | None]:
+    """Return the places of the records that are traced, with the context that they carry."""
+    parents = {} if headers is None else _parents(headers)
+    found: dict[int, Parent | None] = {}
+    if limit:
+        if None in keys:
+            keys = [
+                value or b"" if key is None else key
+                for key, value in zip(keys, values, strict=True)
+            ]
+        # The same as `decides`, at C speed. A create time has 41 bits; the client takes 32 of them.
+        hashes = map(xxh32_intdigest, keys, timestamps)  # type: ignore[arg-type]  # no None is left
+        found = {place: None for place, hash_ in enumerate(hashes) if hash_ < limit}
+    for place, parent in parents.items():
+        if parent.sampled:
+            found[place] = parent
+        else:
+            found.pop(place, None)
+    return found
+
+
+def parsed(text: bytes | str | None) -> Parent | None:
+    """Return the context that a ``traceparent`` tells; None where it tells none."""
+    match = _FORM.fullmatch(text.encode() if isinstance(text, str) else text or b"")
+    if match is None or match[1] == b"ff" or match[2] == _ZEROS[0] or match[3] == _ZEROS[1]:
+        return None
+    return Parent(int(match[2], 16), int(match[3], 16), bool(int(match[4], 16) & SAMPLED))
+
+
+def written(trace_id: int, span_id: int) -> bytes:
+    """Return the ``traceparent`` of a span that is kept."""
+    return b"00-%032x-%016x-01" % (trace_id, span_id)
+
+
+def replaced(headers: Headers | None, traceparent: bytes) -> Headers:
+    """Return headers with this ``traceparent`` in place of any other; foreign ones stay."""
+    kept = [each for each in headers or () if each[0] != TRACEPARENT]
+    return [*kept, (TRACEPARENT, traceparent)]
+
+
+def _parents(headers: Sequence[Headers | None]) -> dict[int, Parent]:
+    found = {}
+    for place, own in enumerate(headers):
+        for name, content in own or ():
+            if name == TRACEPARENT and (parent := parsed(content)) is not None:
+                found[place] = parent
+                break
+    return found

@@ -1,0 +1,81 @@
+"""The spans of a producer: one per record that is traced, from ``send`` to its delivery."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
+
+from lanternpipe.telemetry.catalogue import SEMCONV
+from lanternpipe.telemetry.sampling import decides, threshold, written
+from lanternpipe.version import VERSION
+
+
+class Traced(NamedTuple):
+    """A record that is traced.
+
+    Attributes:
+        traceparent: What it carries.
+        finished: To be called with its fate: an error code or nothing, partition and offset.
+    """
+
+    traceparent: bytes
+    finished: Callable[[str, int, int], None]
+
+
+class SendTracer:
+    """Decides which records are traced on their way out.
+
+    Within a span of the caller, that span's decision counts; elsewhere the same hash as in the
+    processor. Nothing is made for records that are not traced.
+
+    Args:
+        topic: Where records go.
+        ratio: Share of records to trace where there is no decision yet.
+        tracer: Makes spans; by default the one of the program that uses this library.
+    """
+
+    def __init__(self, topic: str, ratio: float, tracer: Tracer | None = None) -> None:
+        self._topic = topic
+        self._limit = threshold(ratio)
+        self._tracer = tracer or trace.get_tracer(
+            "lanternpipe", VERSION, schema_url=f"https://opentelemetry.io/schemas/{SEMCONV}"
+        )
+
+    def begin(self, key: bytes | None, value: bytes | None, create_ms: int) -> Traced | None:
+        """Begin the span of a record; None if it is not traced."""
+        caller = trace.get_current_span().get_span_context()
+        if caller.is_valid:
+            if not caller.trace_flags.sampled:
+                return None
+        elif not decides(key, value, create_ms, self._limit):
+            return None
+        span = self._tracer.start_span(
+            f"send {self._topic}",
+            kind=SpanKind.PRODUCER,
+            attributes={
+                "messaging.system": "kafka",
+                "messaging.operation.name": "send",
+                "messaging.operation.type": "send",
+                "messaging.destination.name": self._topic,
+            },
+        )
+        context = span.get_span_context()
+        if not context.is_valid:  # the program has no tracing of its own set up
+            return None
+        if not context.trace_flags.sampled:
+            span.end()
+            return None
+
+        def finished(error: str, partition: int, offset: int) -> None:
+            if error:
+                span.set_attribute("error.type", error)
+                span.set_status(Status(StatusCode.ERROR, error))
+            else:
+                span.set_attribute("messaging.destination.partition.id", str(partition))
+                span.set_attribute("messaging.kafka.offset", offset)
+            span.end()
+
+        return Traced(written(context.trace_id, context.span_id), finished)

@@ -1,0 +1,290 @@
+"""Spans of the records that are traced, made after the fact and by the batch.
+
+A span costs more than all of the work on a record, so nothing is made for records that are not
+traced, and what is made does not go through the SDK's tracer, which would make each span twice as
+dear and attach it to a context that the next poll would inherit.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+
+from lanternpipe.measures import Exemplar
+from lanternpipe.records import Headers, Records
+from lanternpipe.telemetry.catalogue import SEMCONV
+from lanternpipe.telemetry.sampling import Parent, chosen, replaced, threshold, written
+from lanternpipe.version import VERSION
+
+MOST_LINKS: Final = 128
+SCOPE: Final = InstrumentationScope(
+    "lanternpipe", VERSION, f"https://opentelemetry.io/schemas/{SEMCONV}"
+)
+FLAGS: Final = TraceFlags(TraceFlags.SAMPLED)
+UNSET: Final = Status(StatusCode.UNSET)
+
+
+@dataclass(slots=True)
+class TracedRun:
+    """The traced records of one run, from before the planning until after the sending.
+
+    Attributes:
+        tracer: Whose it is.
+        records: The run, with the ``traceparent`` of traced records replaced by that of their
+            span, so that outputs and dead letters carry it on.
+        parents: Context that each traced record came with, by place.
+        contexts: Context of each traced record's span, by place.
+    """
+
+    tracer: RecordTracer
+    records: Records
+    parents: dict[int, Parent | None] = field(default_factory=dict)
+    contexts: dict[int, SpanContext] = field(default_factory=dict)
+
+    def failed(self, place: int) -> bytes:
+        """Trace a record because it failed; returns the ``traceparent`` of its dead letter."""
+        if place not in self.contexts:
+            self.parents[place] = None
+            self.contexts[place] = self.tracer.context(None)
+        context = self.contexts[place]
+        return written(context.trace_id, context.span_id)
+
+    def end(
+        self, failures: Mapping[int, tuple[str, str]], began: float, polled: float
+    ) -> Exemplar | None:
+        """Emit the spans of the run, which has been sent; returns one record as an exemplar.
+
+        Args:
+            failures: Kind and stage of those that went to the dead letters, by offset.
+            began: When the work on the run began, in seconds since 1970.
+            polled: When the poll that brought it began.
+        """
+        return self.tracer.end(self, failures, began, polled) if self.contexts else None
+
+
+class RecordTracer:
+    """Traces the records of one processor.
+
+    Args:
+        ratio: Share of records without decision that are traced.
+        group: The consumer group.
+        resource: What the spans belong to.
+        emit: Takes finished spans; returns whether it did.
+        per_second: Most records traced in a second; further ones are counted.
+        rng: Makes ids.
+        clock: Seconds since 1970.
+
+    Attributes:
+        kept: Spans that were handed on.
+        capped: Traced records that got no span, because there were too many.
+        links_omitted: Links that a batch's span has no room for.
+    """
+
+    def __init__(
+        self,
+        *,
+        ratio: float,
+        group: str,
+        resource: Resource,
+        emit: Callable[[ReadableSpan], None],
+        per_second: int,
+        rng: random.Random | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.kept = self.capped = self.links_omitted = 0
+        self._limit = threshold(ratio)
+        self._group = group
+        self._resource = resource
+        self._emit = emit
+        self._per_second = per_second
+        self._bits = (rng or random.Random()).getrandbits  # noqa: S311  # ids, no secrets
+        self._clock = clock
+        self._second = 0
+        self._left = per_second
+
+    def begin(self, records: Records) -> TracedRun:
+        """Choose the records to trace and give each the context of its span to be."""
+        parents = chosen(
+            records.keys, records.values, records.timestamps, records.headers, self._limit
+        )
+        if not parents:
+            return TracedRun(self, records)
+        contexts = {place: self.context(parent) for place, parent in parents.items()}
+        headers: list[Headers | None] = list(records.headers or [None] * len(records))
+        for place, context in contexts.items():
+            text = written(context.trace_id, context.span_id)
+            headers[place] = replaced(headers[place], text)
+        return TracedRun(
+            self,
+            Records(
+                records.source,
+                records.offsets,
+                records.keys,
+                records.values,
+                records.timestamps,
+                headers,
+                records.unreadable,
+            ),
+            parents,
+            contexts,
+        )
+
+    def end(
+        self,
+        run: TracedRun,
+        failures: Mapping[int, tuple[str, str]],
+        began: float,
+        polled: float,
+    ) -> Exemplar | None:
+        """As ``TracedRun.end``, for a run with traced records."""
+        ended = self._clock()
+        places = self._afford(sorted(run.contexts), failures, run.records.offsets, int(ended))
+        if not places:
+            return None
+        batch = self._batch_spans(run, places, began, polled, ended)
+        for place in places:
+            self._record_span(run, place, batch, failures, (began, ended))
+        last = places[-1]
+        context, stamp = run.contexts[last], run.records.timestamps[last]
+        return Exemplar(
+            max(0.0, ended - stamp / 1_000),
+            ended,
+            f"{context.trace_id:032x}",
+            f"{context.span_id:016x}",
+        )
+
+    def context(self, parent: Parent | None) -> SpanContext:
+        """Return the context of a new span that is kept."""
+        trace = parent.trace_id if parent is not None else self._bits(128) or 1
+        return SpanContext(trace, self._bits(64) or 1, is_remote=False, trace_flags=FLAGS)
+
+    def _afford(
+        self,
+        places: list[int],
+        failures: Mapping[int, tuple[str, str]],
+        offsets: Sequence[int],
+        second: int,
+    ) -> list[int]:
+        """Return the places that get a span this second; failures first."""
+        if second != self._second:
+            self._second, self._left = second, self._per_second
+        if len(places) > self._left:
+            places.sort(key=lambda place: offsets[place] not in failures)
+            self.capped += len(places) - self._left
+            places = sorted(places[: self._left])
+        self._left -= len(places)
+        return places
+
+    def _batch_spans(
+        self, run: TracedRun, places: Sequence[int], began: float, polled: float, ended: float
+    ) -> SpanContext:
+        count = {"messaging.batch.message_count": len(run.records)}
+        links = [
+            Link(_remote(parent)) for place in places if (parent := run.parents[place]) is not None
+        ]
+        self.links_omitted += max(0, len(links) - MOST_LINKS)
+        links = links[:MOST_LINKS]
+        self._span(
+            run,
+            "poll",
+            SpanKind.CLIENT,
+            self.context(None),
+            (polled, began),
+            attributes=count,
+            links=links,
+        )
+        context = self.context(None)
+        self._span(
+            run,
+            "process",
+            SpanKind.CONSUMER,
+            context,
+            (began, ended),
+            attributes=count,
+            links=links,
+        )
+        return context
+
+    def _record_span(
+        self,
+        run: TracedRun,
+        place: int,
+        batch: SpanContext,
+        failures: Mapping[int, tuple[str, str]],
+        times: tuple[float, float],
+    ) -> None:
+        parent, offset = run.parents[place], run.records.offsets[place]
+        attributes: dict[str, Any] = {
+            "messaging.kafka.offset": offset,
+            "pipeline.event.id": f"{run.records.source}/{offset}",
+        }
+        if run.records.values[place] is None:
+            attributes["messaging.kafka.message.tombstone"] = True
+        status = UNSET
+        if offset in failures:
+            kind, stage = failures[offset]
+            attributes["error.type"] = kind
+            attributes["pipeline.stage"] = stage
+            status = Status(StatusCode.ERROR, f"{kind} at {stage}")
+        self._span(
+            run,
+            "process",
+            SpanKind.CONSUMER,
+            run.contexts[place],
+            times,
+            parent=None if parent is None else _remote(parent),
+            attributes=attributes,
+            links=[Link(batch)],
+            status=status,
+        )
+
+    def _span(
+        self,
+        run: TracedRun,
+        operation: str,
+        kind: SpanKind,
+        context: SpanContext,
+        times: tuple[float, float],
+        *,
+        attributes: dict[str, Any],
+        links: Sequence[Link],
+        parent: SpanContext | None = None,
+        status: Status = UNSET,
+    ) -> None:
+        source = run.records.source
+        self.kept += 1
+        self._emit(
+            ReadableSpan(
+                name=f"{operation} {source.topic}",
+                context=context,
+                parent=parent,
+                resource=self._resource,
+                attributes={
+                    "messaging.system": "kafka",
+                    "messaging.operation.name": operation,
+                    "messaging.operation.type": "receive" if operation == "poll" else operation,
+                    "messaging.destination.name": source.topic,
+                    "messaging.destination.partition.id": str(source.partition),
+                    "messaging.consumer.group.name": self._group,
+                    **attributes,
+                },
+                links=links,
+                kind=kind,
+                status=status,
+                start_time=round(times[0] * 1e9),
+                end_time=round(times[1] * 1e9),
+                instrumentation_scope=SCOPE,
+            )
+        )
+
+
+def _remote(parent: Parent) -> SpanContext:
+    return SpanContext(parent.trace_id, parent.span_id, is_remote=True, trace_flags=FLAGS)
