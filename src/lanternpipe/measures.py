@@ -25,6 +25,25 @@ class Exemplar(NamedTuple):
     span_id: str
 
 
+class Spread(NamedTuple):
+    """What is kept of the timestamps of a batch for later.
+
+    The timestamps themselves would be half a million numbers by the next commit, which cost more to
+    keep than to count.
+
+    Attributes:
+        first: The oldest.
+        last: The newest.
+        records: How many.
+        total: Their sum.
+    """
+
+    first: int
+    last: int
+    records: int
+    total: int
+
+
 class Stamps(NamedTuple):
     """Timestamps of a batch, looked at several times.
 
@@ -35,6 +54,11 @@ class Stamps(NamedTuple):
 
     ascending: Sequence[int]
     total: int
+
+    def spread(self) -> Spread | None:
+        """Return what to keep; None where there is nothing."""
+        stamps = self.ascending
+        return Spread(stamps[0], stamps[-1], len(stamps), self.total) if stamps else None
 
     @classmethod
     def of(cls, timestamps: Sequence[int]) -> Stamps:
@@ -109,6 +133,21 @@ class Tally:
         total = given.total if past == len(stamps) else sum(stamps[:past])
         self._total += (now_ms * past - total) / 1_000
         return len(stamps) - past
+
+    def add_spread(self, now_ms: float, given: Spread) -> None:
+        """Count the ages of a batch; where they straddle a bound, as if evenly spread."""
+        bounds, counts = self._bounds, self._counts
+        youngest = bisect_left(bounds, max(0.0, now_ms - given.last) / 1_000)
+        oldest = bisect_left(bounds, max(0.0, now_ms - given.first) / 1_000)
+        left = given.records
+        for place in range(youngest, oldest):
+            past = now_ms - bounds[place] * 1_000 - given.first
+            older = round(given.records * past / (given.last - given.first))
+            older = min(left, max(0, older))
+            counts[place] += left - older
+            left = older
+        counts[oldest] += left
+        self._total += max(0.0, now_ms * given.records - given.total) / 1_000
 
     def exemplify(self, exemplar: Exemplar) -> None:
         """Keep the latest exemplar of its bucket."""

@@ -32,6 +32,25 @@ def test_ages_are_counted_as_one_by_one(timestamps: list[int]) -> None:
     assert found.cumulated()[-1] == len(known)
 
 
+@given(st.lists(st.integers(NOW - 200_000, NOW), min_size=1, max_size=50))
+def test_what_is_kept_of_ages_counts_all_of_them(timestamps: list[int]) -> None:
+    """Counted later, number and sum are exact, and so are the buckets unless they are straddled."""
+    stamps, exact, kept = Stamps.of(timestamps), Tally(BOUNDS), Tally(BOUNDS)
+    exact.add_ages(NOW, stamps)
+    spread = stamps.spread()
+    assert spread is not None
+    kept.add_spread(NOW, spread)
+
+    expected, found = exact.read(), kept.read()
+    assert sum(found.counts) == len(timestamps)
+    assert abs(found.total - expected.total) < 1e-6
+    used = [place for place, count in enumerate(expected.counts) if count]
+    assert not any(found.counts[: used[0]])
+    assert not any(found.counts[used[-1] + 1 :])
+    if len(used) == 1:
+        assert found.counts == expected.counts
+
+
 @given(st.lists(st.floats(0, 100)))
 def test_values_are_counted_into_buckets_up_to_their_bound(values: list[float]) -> None:
     """A value is counted in the bucket of the first bound that it does not exceed."""

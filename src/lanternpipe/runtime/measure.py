@@ -13,6 +13,7 @@ from lanternpipe.measures import (
     Exemplar,
     PhaseClock,
     SlidingMaximum,
+    Spread,
     Stamps,
     Tally,
 )
@@ -102,7 +103,7 @@ class Measures:
         self._polled_at: float | None = None
         self._progress_at = 0.0
         # Of records not yet committed: their ages are counted again when they are.
-        self._open: list[Stamps] = []
+        self._open: list[Spread] = []
 
     def poll_begins(self) -> float:
         """A poll begins; returns when, for ``polled``."""
@@ -128,15 +129,16 @@ class Measures:
         """A run has been decoded, transformed, encoded and sent, which took so many seconds."""
         self._ages["processed"].add_ages(self._clock() * 1_000, stamps)
         self._processing.add(seconds)
-        self._open.append(stamps)
+        if (spread := stamps.spread()) is not None:
+            self._open.append(spread)
 
     def committed(self, seconds: float) -> None:
         """All open work has become final; the call took so many seconds."""
         self._operation("commit", "", seconds)
         now = self._clock()
         acked = self._ages["acked"]
-        for stamps in self._open:
-            acked.add_ages(now * 1_000, stamps)
+        for spread in self._open:
+            acked.add_spread(now * 1_000, spread)
         self._open.clear()
         self._progress_at = now
 

@@ -144,8 +144,8 @@ RECORD_AGE = Metric(
     "histogram",
     "seconds",
     ("point",),
-    "Age of records, by their own timestamps, when they were polled, processed and acked; where "
-    "lateness enters.",
+    "Age of records, by their own timestamps, when they were polled, processed and acked: where "
+    "lateness enters. Acked takes a batch as evenly spread from its oldest to its newest.",
 )
 FUTURE = Metric(
     "pipeline_future_records",
