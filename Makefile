@@ -33,7 +33,7 @@ types: $(VENV)/.dev ## Types, strictly
 unit contract integration chaos docs: $(VENV)/.dev ## One folder of tests
 	@$(BIN)/pytest tests/$@ $(ARGS)
 
-bench: $(VENV)/.dev ## Processor against the bare loop, on a real Kafka (about three minutes)
+bench: $(VENV)/.dev ## Processor against the bare loop, on a real Kafka (about four minutes)
 	@$(BIN)/python -m benchmarks.processor $(ARGS)
 
 bench-latency: $(VENV)/.dev ## Latency at 5,000 records/s, on a real Kafka (about six minutes)

@@ -54,9 +54,12 @@ def running(arguments: Sequence[str], **environment: str) -> Iterator[Contender]
                 process.wait()
 
 
-def processor(delivery: str, servers: str, source: str, target: str) -> dict[str, str]:
+def processor(
+    delivery: str, servers: str, source: str, target: str, *, signals: str = "metrics,logs"
+) -> dict[str, str]:
     """Return the environment of ``lanternpipe process`` from one topic to another."""
     return {
+        "PIPELINE_TELEMETRY__SIGNALS": signals,
         "PIPELINE_KAFKA__BOOTSTRAP_SERVERS": servers,
         "PIPELINE_KAFKA__GROUP_ID": f"bench-{target}",
         "PIPELINE_TOPICS__INPUT": source,

@@ -1,10 +1,11 @@
 """Throughput: how fast one process drains a backlog, and what CPU and memory that takes.
 
 Contenders in turn, in several rounds: the yardstick (``yardstick.py``), ``lanternpipe process``
-exactly once and at least once. Each gets a fresh process, group and output topic, and drains the
-same records. Measured from outside, between 15 % and 95 % of the records: CPU time of the whole
-process with all threads from ``/proc``, progress from the ends of the output topic. Ratios are
-taken within a round, since the speed of a shared machine drifts.
+exactly once and at least once with metrics and logs, and exactly once with traces, too. Each gets a
+fresh process, group and output topic, and drains the same records. Measured from outside, between
+15 % and 95 % of the records: CPU time of the whole process, all threads, from ``/proc``; progress
+from the ends of the output topic. Ratios are taken within a round, since the speed of a shared
+machine drifts.
 
 Left out: start-up (told apart as seconds to full speed), a cold broker (one run before the rounds
 does not count), scrapes of ``/metrics``, and a network: all on one machine.
@@ -46,7 +47,8 @@ NOISY_CORES = 0.3  # a run during which others took more is made again
 TRIES = 4
 
 YARDSTICK = "yardstick"
-CONTENDERS = (YARDSTICK, "exactly-once", "at-least-once")
+TRACED = "exactly-once-traced"
+CONTENDERS = (YARDSTICK, "exactly-once", "at-least-once", TRACED)
 
 
 class Sample(NamedTuple):
@@ -75,7 +77,12 @@ def start(contender: str, servers: str, output: str) -> AbstractContextManager[C
     """Start a contender."""
     if contender == YARDSTICK:
         return running(["-m", "benchmarks.yardstick", servers, INPUT, output, f"bench-{output}"])
-    environment = processor(contender, servers, INPUT, output)
+    if contender == TRACED:
+        # As it comes: one record in a hundred, with nobody at the other end.
+        everything = "metrics,logs,traces"
+        environment = processor("exactly-once", servers, INPUT, output, signals=everything)
+    else:
+        environment = processor(contender, servers, INPUT, output)
     return running(["-m", "lanternpipe", "process"], **environment)
 
 
