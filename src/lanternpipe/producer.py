@@ -150,7 +150,7 @@ class EventProducer(Generic[Event]):
         now = int(time.time() * 1_000)
         plain = key.encode() if isinstance(key, str) else key
         # A context that the caller has put into the headers stays.
-        given = any(name == TRACEPARENT for name, _ in headers or ())
+        given = headers is not None and any(name == TRACEPARENT for name, _ in headers)
         traced = None if given else self._tracing.begin(plain, value, now)
         if traced is not None:
             headers = [*(headers or ()), (TRACEPARENT, traced.traceparent)]

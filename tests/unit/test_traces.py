@@ -262,3 +262,19 @@ def test_a_send_that_fails(exported: tuple[TracerProvider, InMemorySpanExporter]
 def test_a_program_without_tracing_sends_no_context() -> None:
     """Where the program has set up no tracing there is no span whose context could be carried."""
     assert SendTracer("in", 1.0).begin(b"k", b"v", 1) is None
+
+
+def test_sends_are_capped_and_keep_the_decision(
+    exported: tuple[TracerProvider, InMemorySpanExporter],
+) -> None:
+    """Of too many sends in a second some get no span; their records carry the decision on."""
+    provider, exporter = exported
+    sending = SendTracer("in", 1.0, provider.get_tracer("tests"), per_second=2)
+    all_traced = [sending.begin(b"k", b"v", 1_000 + n) for n in range(5)]
+    for traced in all_traced:
+        assert traced is not None
+        context = parsed(traced.traceparent)
+        assert context is not None
+        assert context.sampled
+        traced.finished("", 0, 0)
+    assert (len(exporter.get_finished_spans()), sending.capped) == (2, 3)

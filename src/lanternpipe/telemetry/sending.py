@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from typing import NamedTuple
 
 from opentelemetry import trace
-from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
+from opentelemetry.trace import (
+    INVALID_SPAN_CONTEXT,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    Tracer,
+)
 
 from lanternpipe.telemetry.catalogue import SEMCONV
 from lanternpipe.telemetry.sampling import decides, threshold, written
 from lanternpipe.version import VERSION
+
+NOBODY = INVALID_SPAN_CONTEXT
 
 
 class Traced(NamedTuple):
@@ -35,23 +45,47 @@ class SendTracer:
         topic: Where records go.
         ratio: Share of records to trace where there is no decision yet.
         tracer: Makes spans; by default the one of the program that uses this library.
+        callers: Whether there may be spans of a caller; to look for one costs half a microsecond.
+        per_second: Most spans in a second; further records carry the decision without a span.
+
+    Attributes:
+        capped: Traced records that got no span, because there were too many.
     """
 
-    def __init__(self, topic: str, ratio: float, tracer: Tracer | None = None) -> None:
+    def __init__(
+        self,
+        topic: str,
+        ratio: float,
+        tracer: Tracer | None = None,
+        *,
+        callers: bool = True,
+        per_second: int = 500,
+    ) -> None:
+        self.capped = 0
         self._topic = topic
         self._limit = threshold(ratio)
+        self._callers = callers
+        self._per_second = per_second
+        self._second = 0
+        self._left = per_second
         self._tracer = tracer or trace.get_tracer(
             "lanternpipe", VERSION, schema_url=f"https://opentelemetry.io/schemas/{SEMCONV}"
         )
 
     def begin(self, key: bytes | None, value: bytes | None, create_ms: int) -> Traced | None:
         """Begin the span of a record; None if it is not traced."""
-        caller = trace.get_current_span().get_span_context()
-        if caller.is_valid:
+        caller = NOBODY
+        if self._callers:
+            caller = trace.get_current_span().get_span_context()
+        if caller is not NOBODY and caller.is_valid:
             if not caller.trace_flags.sampled:
                 return None
-        elif not decides(key, value, create_ms, self._limit):
+        elif not self._limit or not decides(key, value, create_ms, self._limit):
             return None
+        if not self._affords(create_ms // 1_000):
+            self.capped += 1
+            ids = caller if caller.is_valid else _random_context()
+            return Traced(written(ids.trace_id, ids.span_id), lambda *_: None)
         span = self._tracer.start_span(
             f"send {self._topic}",
             kind=SpanKind.PRODUCER,
@@ -79,3 +113,14 @@ class SendTracer:
             span.end()
 
         return Traced(written(context.trace_id, context.span_id), finished)
+
+    def _affords(self, second: int) -> bool:
+        if second != self._second:
+            self._second, self._left = second, self._per_second
+        self._left -= 1
+        return self._left >= 0
+
+
+def _random_context() -> SpanContext:
+    bits = random.getrandbits
+    return SpanContext(bits(128) or 1, bits(64) or 1, is_remote=False)

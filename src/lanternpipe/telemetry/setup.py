@@ -53,7 +53,8 @@ class Traces(NamedTuple):
         """Return what traces the records of a producer."""
         provider = TracerProvider(sampler=ALWAYS_ON, resource=self.resource)
         provider.add_span_processor(_Handing(self.spans))
-        return SendTracer(topic, self.ratio, provider.get_tracer("lanternpipe", VERSION))
+        tracer = provider.get_tracer("lanternpipe", VERSION)
+        return SendTracer(topic, self.ratio, tracer, callers=False, per_second=self.per_second)
 
 
 @contextmanager

@@ -51,9 +51,9 @@ class SpanQueue:
             self.dropped += 1
 
     def close(self, timeout: float) -> None:
-        """Deliver what waits, for at most so many seconds."""
+        """Deliver what waits, for at most so many seconds; not if nothing is delivered anyway."""
         self._closing.set()
-        self._thread.join(timeout)
+        self._thread.join(0.0 if self._away else timeout)
         if self._thread.is_alive():
             # Ends an attempt that waits for its next try; what is left goes down with us.
             threading.Thread(target=self._exporter.shutdown, daemon=True).start()
