@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from lanternpipe.testing.kafka_cluster import KafkaCluster, NoKafkaError, kafka_cluster
+from lanternpipe.testing.kafka_cluster import KafkaCluster
+from tests.brokers import cluster_or_skip
 
 
 @pytest.fixture(autouse=True)
@@ -22,13 +23,8 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(name="kafka", scope="session")
 def _kafka() -> Iterator[KafkaCluster]:
     """One real broker for all tests that do not disturb it."""
-    try:
-        with kafka_cluster(brokers=1) as cluster:
-            yield cluster
-    except NoKafkaError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
+    with cluster_or_skip(brokers=1) as cluster:
+        yield cluster
 
 
 @pytest.fixture(name="unique")

@@ -16,9 +16,9 @@ from lanternpipe.kafka.config import producer_config
 from lanternpipe.kafka.producer import ReportingProducer
 from lanternpipe.pipeline import Topic
 from lanternpipe.ports import Log
-from lanternpipe.records import Headers
+from lanternpipe.records import TRACEPARENT, Headers
 from lanternpipe.settings import KafkaSettings
-from lanternpipe.telemetry.sampling import TRACEPARENT, ratio_from
+from lanternpipe.telemetry.sampling import ratio_from
 from lanternpipe.telemetry.sending import SendTracer, Traced
 
 Event = TypeVar("Event")

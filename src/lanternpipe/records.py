@@ -16,6 +16,8 @@ from typing import NamedTuple, TypeAlias
 _PLACE = re.compile(r"([^/]+)/([0-9]{1,9})/([0-9]{1,18})")
 
 Headers: TypeAlias = list[tuple[str, bytes | None]]
+# The header by which a trace crosses Kafka (W3C Trace Context).
+TRACEPARENT = "traceparent"
 
 
 class TopicPartition(NamedTuple):

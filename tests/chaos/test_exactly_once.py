@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import pytest
 
-from lanternpipe.testing.kafka_cluster import KafkaCluster, NoKafkaError, kafka_cluster
+from lanternpipe.testing.kafka_cluster import KafkaCluster
+from tests.brokers import cluster_or_skip
 from tests.chaos.deployment import Deployment
 from tests.chaos.faults import Chaos, Fault, schedule
 from tests.chaos.history import Report, check
@@ -41,13 +42,8 @@ LOOKS = {"transaction.abort.timed.out.transaction.cleanup.interval.ms": "5000"}
 @pytest.fixture(name="cluster", scope="module")
 def _cluster() -> Iterator[KafkaCluster]:
     """Run one broker, to be restarted at will."""
-    try:
-        with kafka_cluster(properties=LOOKS) as cluster:
-            yield cluster
-    except NoKafkaError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
+    with cluster_or_skip(properties=LOOKS) as cluster:
+        yield cluster
 
 
 class Outcome(NamedTuple):

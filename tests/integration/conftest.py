@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from lanternpipe.testing.kafka_cluster import KafkaCluster, NoKafkaError, kafka_cluster
+from lanternpipe.testing.kafka_cluster import KafkaCluster
+from tests.brokers import cluster_or_skip
 from tests.chaos.deployment import Deployment
 from tests.integration.deployed import Deploy
 
@@ -24,13 +24,8 @@ PROPERTIES = {
 @pytest.fixture(name="cluster", scope="module")
 def _cluster() -> Iterator[KafkaCluster]:
     """Run one broker, to be stopped and started at will."""
-    try:
-        with kafka_cluster(properties=PROPERTIES) as cluster:
-            yield cluster
-    except NoKafkaError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
+    with cluster_or_skip(properties=PROPERTIES) as cluster:
+        yield cluster
 
 
 @pytest.fixture(name="deploy")

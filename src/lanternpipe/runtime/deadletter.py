@@ -13,11 +13,10 @@ from pathlib import PurePath
 from types import TracebackType
 
 from lanternpipe.errors import Reject
-from lanternpipe.records import Headers, Outgoing, Records
+from lanternpipe.records import TRACEPARENT, Headers, Outgoing, Records
 from lanternpipe.version import VERSION
 
 EVENT_ID = "pipeline-event-id"
-TRACEPARENT = "traceparent"
 MAX_FRAMES = 12
 MAX_TEXT = 4_000  # bytes of any one header
 # Room for our headers, at most: frames and text, and what the broker adds to a record.

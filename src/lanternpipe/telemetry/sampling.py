@@ -13,9 +13,8 @@ from typing import Final, NamedTuple
 from xxhash import xxh32_intdigest
 
 from lanternpipe.errors import ConfigError
-from lanternpipe.records import Headers
+from lanternpipe.records import TRACEPARENT, Headers
 
-TRACEPARENT: Final = "traceparent"
 DEFAULT_RATIO: Final = 0.01  # OpenTelemetry's is 1: every span, which no pipeline can pay for
 SAMPLED: Final = 0x01
 _FORM = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")

@@ -20,8 +20,6 @@ from lanternpipe.telemetry.catalogue import SEMCONV
 from lanternpipe.telemetry.sampling import decides, threshold, written
 from lanternpipe.version import VERSION
 
-NOBODY = INVALID_SPAN_CONTEXT
-
 
 class Traced(NamedTuple):
     """A record that is traced.
@@ -74,10 +72,10 @@ class SendTracer:
 
     def begin(self, key: bytes | None, value: bytes | None, create_ms: int) -> Traced | None:
         """Begin the span of a record; None if it is not traced."""
-        caller = NOBODY
+        caller = INVALID_SPAN_CONTEXT
         if self._callers:
             caller = trace.get_current_span().get_span_context()
-        if caller is not NOBODY and caller.is_valid:
+        if caller.is_valid:
             if not caller.trace_flags.sampled:
                 return None
         elif not self._limit or not decides(key, value, create_ms, self._limit):
