@@ -17,8 +17,6 @@ from lanternpipe.records import Outgoing, TopicPartition
 from lanternpipe.runtime.watchdog import Deadline
 
 FLUSH_SECONDS = 30.0
-# Before an abort. Records behind a refused one would wait for their time-out; the abort drops them.
-ABORT_FLUSH_SECONDS = 1.0
 
 
 class WorkLostError(Exception):
@@ -210,9 +208,7 @@ class ExactlyOnce:
     def _flush(self) -> None:
         # What is fatal or fenced is told again by the call that follows.
         with self._deadline, suppress(FatalFailure, FencedFailure):
-            if self._sink.flush(ABORT_FLUSH_SECONDS):
-                # Aborted with records under way, the client loses count of its sequence numbers.
-                self._unsure = True
+            self._sink.flush(FLUSH_SECONDS)
 
     def _until_known(self, call: Callable[[], None]) -> None:
         """Make a call again for as long as the client says that it may be."""
