@@ -238,6 +238,8 @@ class FakeSink:
 
         def act() -> None:
             assert self._flushed, "abort without flush kills the producer (librdkafka#4849)"
+            lost = any(map(self._broker.refuses, self._batch))
+            assert not lost, "sequence numbers of lost records are given to the next ones"
             self._open = False
 
         self._noting_doubt("abort", act)
@@ -245,6 +247,7 @@ class FakeSink:
     def rebuild(self) -> None:
         """Start afresh; what was open is aborted by the next ``init_transactions``."""
         self._broker.calls.append("rebuild")
+        self._batch = []
         self._ready = self._open = self._late = self.disturbed = False
 
     def flush(self, timeout: float) -> int:
@@ -262,6 +265,10 @@ class FakeSink:
         """Return and forget."""
         refusal, self._refusal = self._refusal, None
         return refusal
+
+    def take_undelivered(self) -> bool:
+        """Tell whether a record was refused."""
+        return any(map(self._broker.refuses, self._batch))
 
     def take_disturbance(self) -> bool:
         """Tell and forget."""

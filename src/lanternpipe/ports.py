@@ -141,6 +141,9 @@ class Sink(Protocol):
 class TransactionalSink(Sink, Protocol):
     """Where records go in transactions. Each call may raise any ``KafkaFailure``."""
 
+    def take_undelivered(self) -> bool:
+        """Tell, and forget, whether the client gave up any record, for whatever reason."""
+
     def init_transactions(self) -> None:
         """Fence predecessors with the same transactional id and end their transactions."""
 

@@ -6,17 +6,28 @@ import json
 import os
 import random
 import string
+import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
+from lanternpipe.kafka.config import consumer_config, transactional_config
+from lanternpipe.kafka.consumer import RecordConsumer
+from lanternpipe.kafka.producer import TransactionalProducer
+from lanternpipe.records import Outgoing
+from lanternpipe.runtime.commit import ExactlyOnce
+from lanternpipe.runtime.watchdog import Deadline
+from lanternpipe.settings import KafkaSettings
 from lanternpipe.testing.kafka_cluster import (
     KafkaCluster,
     KafkaClusterError,
 )
+from tests.chaos.deployment import Deployment, silent
 from tests.chaos.history import Ack, Sent, check
 from tests.chaos.processor import Processor
 from tests.chaos.reader import read, seen
@@ -202,7 +213,7 @@ def test_output_that_the_broker_refuses(deploy: Deploy) -> None:
 def test_broker_away_for_longer_than_a_transaction_may_last(
     cluster: KafkaCluster, deploy: Deploy
 ) -> None:
-    """When the broker was away until its transactions had expired, all go on by themselves."""
+    """When no broker answered until transactions had expired, all go on by themselves."""
     deployment = deploy(**HASTE)
     named = Processor(deployment, "named", INSTANCE="a")
     nameless = Processor(deployment, "nameless")
@@ -212,18 +223,69 @@ def test_broker_away_for_longer_than_a_transaction_may_last(
         named.until(lambda: bool(named.partitions()), SECONDS, "partitions")
         nameless.until(lambda: bool(nameless.partitions()), SECONDS, "partitions")
         nameless.until(lambda: all(deployment.committed().values()), SECONDS, "commits")
-        cluster.stop(BROKER)
-        stopped = time.monotonic()
+        # Not stopped: see the brokers of the chaos tests.
+        cluster.pause(BROKER)
+        paused = time.monotonic()
         try:
-            until(lambda: time.monotonic() - stopped > SHORTEST * 1.2, SECONDS, "its expiry")
+            until(lambda: time.monotonic() - paused > SHORTEST * 1.2, SECONDS, "its expiry")
         finally:
-            cluster.start(BROKER)
+            cluster.resume(BROKER)
         sender.finish()
         drain(deployment)
         for each in (named, nameless):
             assert each.running, each.tail()
             assert each.stop() == 0
     verify(deployment, sender)
+
+
+def test_outputs_written_unawares_do_not_swallow_the_next(
+    cluster: KafkaCluster, unique: Callable[[str], str], tmp_path: Path
+) -> None:
+    """Outputs that were written without an answer, then undone, cost none of the next ones.
+
+    A client that aborted with records under way would give their sequence numbers to the next
+    records, which the broker would drop as repeats.
+    """
+    deployment = Deployment.on(cluster, unique("unawares"), tmp_path, partitions=1)
+    kafka = KafkaSettings(
+        bootstrap_servers=deployment.servers,
+        group_id=deployment.group,
+        producer_extra={"socket_timeout_ms": "1500"},
+    )
+    config = consumer_config(kafka, instance=None)
+    source = RecordConsumer(config, [deployment.input], log=silent, waiting=lambda _: None)
+    settings = transactional_config(kafka, transactional_id=deployment.group)
+    committer = ExactlyOnce(
+        TransactionalProducer(settings, log=silent),
+        source,
+        deadline=Deadline(SECONDS),
+        id_is_shared=False,
+        waiting=lambda _: None,
+    )
+
+    def send(*values: bytes) -> None:
+        nothing = [0] * len(values)
+        committer.send(Outgoing(deployment.output, [None] * len(values), [*values], nothing))
+
+    committer.start()
+    for offset in (1, 2):  # the second time, the partition is known to the client
+        send(b"first")
+        committer.commit({deployment.partitions[0]: offset})
+    send(b"undone")
+    cluster.pause(BROKER)
+    send(b"written", b"unawares")
+    resuming = threading.Timer(3.0, cluster.resume, [BROKER])
+    resuming.start()
+    committer.abort()
+    resuming.join()
+    for offset in (3, 4):
+        send(*(b"%d" % number for number in range(5)))
+        committer.commit({deployment.partitions[0]: offset})
+    committer.close(SECONDS)
+    source.close()
+
+    found = [message.value() for message in read(deployment, deployment.output)]
+    assert found == [b"first"] * 2 + [b"%d" % number for number in range(5)] * 2
 
 
 def test_rebalances_of_the_new_protocol(deploy: Deploy) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 
 import pytest
 
@@ -55,7 +56,8 @@ def fatal() -> KafkaFailure:
 class Bench:
     """An exactly-once committer with the fakes around it."""
 
-    def __init__(self, *, shared: bool = False) -> None:
+    def __init__(self, *, shared: bool = False, seconds_per_call: float = 0.0) -> None:
+        ticks = count(0.0, seconds_per_call)
         self.broker = FakeBroker.with_partitions(1)
         self.broker.refuses = lambda each: each.value == b"bad"
         self.source, self.sink = FakeSource(self.broker), FakeSink(self.broker)
@@ -66,6 +68,7 @@ class Bench:
             deadline=DEADLINE,
             id_is_shared=shared,
             waiting=self.waits.append,
+            clock=lambda: next(ticks),
         )
         self.committer.start()
         self.broker.calls.clear()

@@ -85,6 +85,20 @@ def test_a_refusal_dies_with_its_transaction() -> None:
     assert not lost(lambda: bench.committer.commit({HERE: 1})).refused
 
 
+def test_records_under_way_replace_the_client_instead_of_an_abort() -> None:
+    """A client that has given up records, or waits for them, would lose some of the next ones."""
+    for value, waiting in ((b"bad", 0), (b"a", 1)):
+        bench = Bench()
+        bench.broker.fail("commit", abortable())
+        bench.sink.stuck = waiting
+        bench.committer.send(batch(value))
+        assert not lost(lambda: bench.committer.commit({HERE: 1})).ask_broker  # noqa: B023
+        assert bench.calls[-3:] == ["flush", "rebuild", "init"]
+        bench.committer.send(batch(b"next"))
+        bench.committer.commit({HERE: 1})
+        assert bench.values == [b"next"]
+
+
 @pytest.mark.parametrize("applied", [False, True])
 def test_doubt_that_ends_badly_asks_the_broker(applied: bool) -> None:
     """Where a commit was in doubt and then fails, only the broker knows what is committed."""
@@ -137,6 +151,15 @@ def test_fenced_with_an_own_id_means_too_late(call: str) -> None:
     assert bench.calls[-2:] == ["rebuild", "init"]
     work()
     assert bench.values == [b"a"]
+
+
+def test_fenced_by_a_broker_that_was_away_is_no_other_process() -> None:
+    """A fence that comes after a long wait may be the end of an expired transaction: go on."""
+    bench = Bench(shared=True, seconds_per_call=2.0)
+    bench.broker.fail("commit", fenced())
+    bench.committer.send(batch(b"a"))
+    assert lost(lambda: bench.committer.commit({HERE: 1})).ask_broker
+    assert bench.calls[-2:] == ["rebuild", "init"]
 
 
 def test_fenced_after_doubt_is_our_own_doing() -> None:

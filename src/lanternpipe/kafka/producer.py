@@ -60,6 +60,7 @@ class RecordProducer:
         self._events = Events("producer", log)
         self.statistics = self._events.statistics
         self._refusal: Refusal | None = None
+        self._undelivered = False
         self._producer = self._open()
 
     def send(self, batch: Outgoing) -> None:
@@ -137,9 +138,10 @@ class RecordProducer:
         return opened(Producer, {**self._config, **hooks})
 
     def _on_undelivered(self, error: KafkaError | None, _: Message) -> None:
-        if error is None or error.code() in PURGED:
+        if error is None:
             return
-        if self._refusal is None:
+        self._undelivered = True
+        if error.code() not in PURGED and self._refusal is None:
             self._refusal = Refusal(error.name(), error.code() in RECORD_AT_FAULT)
 
     def _refused(self, error: KafkaError, topic: str) -> KafkaFailure:
@@ -153,6 +155,11 @@ class RecordProducer:
 
 class TransactionalProducer(RecordProducer):
     """Writes records in transactions."""
+
+    def take_undelivered(self) -> bool:
+        """Tell, and forget, whether the client gave up any record, for whatever reason."""
+        undelivered, self._undelivered = self._undelivered, False
+        return undelivered
 
     def init_transactions(self) -> None:
         """Fence predecessors with the same transactional id and end their transactions."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Protocol
@@ -17,6 +18,8 @@ from lanternpipe.records import Outgoing, TopicPartition
 from lanternpipe.runtime.watchdog import Deadline
 
 FLUSH_SECONDS = 30.0
+SLOW_SECONDS = 1.0  # an answer of the broker usually takes milliseconds
+ABORT_FLUSH_SECONDS = 1.0  # what has no answer by then is not waited for: see `_end`
 
 
 class WorkLostError(Exception):
@@ -80,6 +83,7 @@ class ExactlyOnce:
         id_is_shared: Whether another process could have the same transactional id; if not, being
             fenced only means that the transaction outlived its time-out.
         waiting: Called whenever a call has to be made again.
+        clock: Seconds, from any start.
     """
 
     def __init__(
@@ -90,12 +94,14 @@ class ExactlyOnce:
         deadline: Deadline,
         id_is_shared: bool,
         waiting: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._sink = sink
         self._source = source
         self._deadline = deadline
         self._id_is_shared = id_is_shared
         self._waiting = waiting
+        self._clock = clock
         self._open = False
         self._unsure = False
         self._metadata: object = None
@@ -106,6 +112,8 @@ class ExactlyOnce:
             self._until_known(self._sink.init_transactions)
         except (AbortableFailure, FencedFailure) as failure:
             raise FatalFailure(failure.code, f"cannot begin: {failure}") from failure
+        self._sink.take_refusal()
+        self._sink.take_undelivered()
         self._sink.take_disturbance()
         self._unsure = False
 
@@ -131,7 +139,7 @@ class ExactlyOnce:
     def abort(self) -> None:
         """Abort the transaction, if one is open."""
         if self._open:
-            self._abort()
+            self._end(acknowledged=self._acknowledged())
 
     def serve(self) -> None:
         """Serve the client's events; what they tell matters only while a transaction is open."""
@@ -146,8 +154,7 @@ class ExactlyOnce:
         if self._open:
             return
         if self._unsure:
-            self._sink.rebuild()
-            self.start()
+            self._renew()
         self._sink.take_disturbance()  # what happened before does not concern this transaction
         # Taken at begin and kept: metadata taken at commit could let a zombie commit old offsets.
         self._metadata = self._source.group_metadata()
@@ -162,19 +169,33 @@ class ExactlyOnce:
             self._replace(failure)
             certain = False
         else:
-            self._flush()  # serves the delivery reports that tell which record was refused
+            acknowledged = self._acknowledged()
             refusal = self._sink.take_refusal()
-            certain = self._abort() and certain
+            certain = self._end(acknowledged=acknowledged) and certain
         refusal = refusal or Refusal(failure.code, record_at_fault=False)
         raise WorkLostError(
             refusal.code, refused=refusal.record_at_fault, ask_broker=not certain
         ) from failure
 
-    def _abort(self) -> bool:
-        """Abort; return whether it is certain that this very transaction was aborted."""
-        # Without the flush, an abort soon after a commit kills the producer (librdkafka#4849).
-        self._flush()
+    def _acknowledged(self) -> bool:
+        """Serve delivery reports; return whether all records of the transaction have arrived."""
+        # What is fatal or fenced is told again by the call that follows.
+        with self._deadline, suppress(FatalFailure, FencedFailure):
+            return not self._sink.flush(ABORT_FLUSH_SECONDS) and not self._sink.take_undelivered()
+        return False
+
+    def _end(self, *, acknowledged: bool) -> bool:
+        """End the transaction without its work; return whether it certainly was not committed.
+
+        Aborted with records under way, the client gives their sequence numbers to the records of
+        its next transaction. The broker may have written the old ones: it takes the new ones for
+        repeats of them, acknowledges and drops them. So then the client is replaced, whose
+        initialisation aborts the transaction, too. It also dies of such aborts (librdkafka#4849).
+        """
         self._open = False
+        if not acknowledged:
+            self._renew()
+            return True
         try:
             self._until_known(self._sink.abort)
         except FencedFailure as failure:
@@ -200,25 +221,28 @@ class ExactlyOnce:
                 "transaction open for longer than PIPELINE_KAFKA__TRANSACTION_TIMEOUT.)",
             ) from failure
         # The transaction outlived its time-out, so the broker has aborted it.
+        self._renew()
+
+    def _renew(self) -> None:
+        """Replace the client; what it left open is aborted."""
         self._open = False
-        self._sink.take_refusal()
         self._sink.rebuild()
         self.start()
-
-    def _flush(self) -> None:
-        # What is fatal or fenced is told again by the call that follows.
-        with self._deadline, suppress(FatalFailure, FencedFailure):
-            self._sink.flush(FLUSH_SECONDS)
 
     def _until_known(self, call: Callable[[], None]) -> None:
         """Make a call again for as long as the client says that it may be."""
         while True:
+            began = self._clock()
             try:
                 with self._deadline:
                     call()
             except RetriableFailure as failure:
                 self._unsure = self._unsure or failure.indefinite
                 self._waiting(failure.code)
+            except FencedFailure:
+                # The broker was away, so it may just as well have ended the transaction itself.
+                self._unsure = self._unsure or self._clock() - began > SLOW_SECONDS
+                raise
             else:
                 return
 
