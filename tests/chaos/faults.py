@@ -60,7 +60,7 @@ def schedule(
 
 @contextmanager
 def slow_broker(cluster: KafkaCluster) -> Iterator[None]:
-    """Let the broker answer once in a while only.
+    """Let the brokers answer once in a while only.
 
     Requests then take up most of the time, so that a kill hits a process in the middle of a
     commit, between two requests, and seldom at work, where it would do little harm.
@@ -69,9 +69,11 @@ def slow_broker(cluster: KafkaCluster) -> Iterator[None]:
 
     def stutter() -> None:
         while not done.wait(RUN_SECONDS):
-            cluster.pause(BROKER)
+            for broker in cluster.brokers:
+                cluster.pause(broker)
             time.sleep(PAUSE_SECONDS)
-            cluster.resume(BROKER)
+            for broker in cluster.brokers:
+                cluster.resume(broker)
 
     thread = Thread(target=stutter, name="slow-broker", daemon=True)
     thread.start()

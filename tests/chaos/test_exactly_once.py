@@ -41,8 +41,13 @@ LOOKS = {"transaction.abort.timed.out.transaction.cleanup.interval.ms": "5000"}
 
 @pytest.fixture(name="cluster", scope="module")
 def _cluster() -> Iterator[KafkaCluster]:
-    """Run one broker, to be restarted at will."""
-    with cluster_or_skip(properties=LOOKS) as cluster:
+    """Run three brokers, of which one may be restarted at will.
+
+    A lone one could not be: while it stops or starts, its partitions have no leader, and then it
+    ends transactions without writing so into their partitions. The next transaction of the same
+    producer decides what becomes of their records (see ADR 3).
+    """
+    with cluster_or_skip(brokers=3, properties=LOOKS) as cluster:
         yield cluster
 
 

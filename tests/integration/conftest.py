@@ -13,6 +13,8 @@ from tests.chaos.deployment import Deployment
 from tests.integration.deployed import Deploy
 
 PROPERTIES = {
+    # A broker that is paused for seconds is not to lose its partitions over it.
+    "broker.session.timeout.ms": "60000",
     # How often the broker looks for transactions that have timed out; 10 s by default.
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
     # How often members of KIP-848 are told of a rebalance; 5 s by default.
