@@ -92,9 +92,9 @@ def log_samples(log: PipelineLog) -> Iterator[Sample]:
 
 def span_samples(spans: SpanQueue, tracer: RecordTracer) -> Iterator[Sample]:
     """Yield what became of spans."""
-    yield Sample(catalogue.SPANS, spans.exported, ("exported",))
-    yield Sample(catalogue.SPANS, spans.dropped, ("dropped",))
-    yield Sample(catalogue.SPANS, tracer.capped, ("capped",))
+    yield Sample(catalogue.SPAN_FATES, spans.exported, ("exported",))
+    yield Sample(catalogue.SPAN_FATES, spans.dropped, ("dropped",))
+    yield Sample(catalogue.SPAN_FATES, tracer.capped, ("capped",))
     yield Sample(catalogue.LINKS_OMITTED, tracer.links_omitted)
 
 

@@ -13,10 +13,11 @@ from urllib.request import urlopen
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+from opentelemetry.trace import SpanKind
 
 from lanternpipe import EventProducer, Topic
 from lanternpipe.settings import KafkaSettings
-from lanternpipe.telemetry.catalogue import METRICS
+from lanternpipe.telemetry.catalogue import ATTRIBUTES, METRICS, SPANS, Span
 from lanternpipe.telemetry.sampling import parsed
 from lanternpipe.telemetry.sending import SendTracer
 from logins.events import UserLogin
@@ -74,6 +75,18 @@ def of_records(spans: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [span for span in spans if "messaging.kafka.offset" in span["attributes"]]
 
 
+def kinds(span: dict[str, Any], topic: str) -> list[Span]:
+    """Return which declared spans this one may be."""
+    given = set(span["attributes"])
+    return [
+        each
+        for each in SPANS
+        if span["name"] == f"{each.operation} {topic}"
+        and span["kind"] == SpanKind[each.kind.upper()].value + 1  # OTLP counts from 1
+        and each.always <= given <= each.always | each.maybe
+    ]
+
+
 def test_a_trace_goes_from_the_caller_to_the_downstream_reader(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,7 +141,7 @@ def test_a_trace_goes_from_the_caller_to_the_downstream_reader(
 def test_what_is_shown_is_the_catalogue(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All metrics of the catalogue, and no others of ours, come to Prometheus, with exemplars."""
+    """All metrics and spans of the catalogue, and no others of ours, come out, with exemplars."""
     with collector(CONFIG) as receiver:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.endpoint)
         monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_always_on")
@@ -140,6 +153,7 @@ def test_what_is_shown_is_the_catalogue(
             Sender(deployment, list(workload(1, 3_000)), rate=1_000) as sender,
         ):
             sender.finish()
+            deployment.run("produce", "--rate", "max", "--count", "200", "--poison", "0.5")
             until(deployment.drained, SECONDS, "all committed")
             wanted = {metric.exposed for metric in METRICS}
             until(lambda: names(exposed(url)) == wanted, SECONDS, "the whole catalogue")
@@ -158,7 +172,12 @@ def test_what_is_shown_is_the_catalogue(
             )
         shown = exposed(url)
         assert processor.stop() == 0
+        spans = receiver.spans()
     assert unaccounted.value == 0
+    found = [kinds(span, deployment.input) for span in spans]
+    assert {len(each) for each in found} == {1}, "spans that are not declared"
+    assert {kind for each in found for kind in each} == set(SPANS)
+    assert {name for span in spans for name in span["attributes"]} == set(ATTRIBUTES)
     assert traces
     assert "user-" not in shown.replace("user-login", "")
 

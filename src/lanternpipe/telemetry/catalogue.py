@@ -242,7 +242,7 @@ LOG_DROPPED = Metric(
     (),
     "Log lines lost because standard output was blocked.",
 )
-SPANS = Metric(
+SPAN_FATES = Metric(
     "pipeline_spans",
     "counter",
     "spans",
@@ -334,9 +334,77 @@ METRICS: Final[tuple[Metric, ...]] = (
     LOG_LINES_WRITTEN,
     LOG_SUPPRESSED,
     LOG_DROPPED,
-    SPANS,
+    SPAN_FATES,
     LINKS_OMITTED,
     *CLIENT_METRICS,
+)
+
+
+ATTRIBUTES: Final = {
+    "messaging.system": "Always `kafka`.",
+    "messaging.operation.name": "`send`, `poll` or `process`.",
+    "messaging.operation.type": "`send`, `receive` or `process`.",
+    "messaging.destination.name": "The topic.",
+    "messaging.destination.partition.id": "The partition; of a send, once it is known.",
+    "messaging.consumer.group.name": "The consumer group.",
+    "messaging.batch.message_count": "Records of the batch, traced or not.",
+    "messaging.kafka.offset": "Offset of the record; of a send, once it is known.",
+    "messaging.kafka.message.tombstone": "True where the record has no value.",
+    "error.type": "Kind of the failure: as in the dead letter, or Kafka's error code.",
+    "pipeline.event.id": "Topic, partition and offset of the input: what `journey` takes.",
+    "pipeline.stage": "Where it failed.",
+}
+
+
+class Span(NamedTuple):
+    """One kind of span.
+
+    Attributes:
+        operation: What is done; the name of a span is this and the topic.
+        what: What it stands for: a record or a batch.
+        kind: As OpenTelemetry knows it.
+        parent: What it is a child of.
+        links: What it links to.
+        always: Attributes that each one has.
+        maybe: Attributes of some.
+    """
+
+    operation: str
+    what: Literal["record", "batch"]
+    kind: Literal["producer", "client", "consumer"]
+    parent: str
+    links: str
+    always: frozenset[str]
+    maybe: frozenset[str] = frozenset()
+
+
+_OPERATION: Final = frozenset(
+    {
+        "messaging.system",
+        "messaging.operation.name",
+        "messaging.operation.type",
+        "messaging.destination.name",
+    }
+)
+_CONSUMED: Final = _OPERATION | {
+    "messaging.destination.partition.id",
+    "messaging.consumer.group.name",
+}
+_BATCH: Final = _CONSUMED | {"messaging.batch.message_count"}
+
+SPANS: Final = (
+    Span(
+        *("send", "record", "producer", "the caller's own span, if there is one", ""),
+        _OPERATION,
+        frozenset({"messaging.destination.partition.id", "messaging.kafka.offset", "error.type"}),
+    ),
+    Span("poll", "batch", "client", "", "what the traced records carry", _BATCH),
+    Span("process", "batch", "consumer", "", "what the traced records carry", _BATCH),
+    Span(
+        *("process", "record", "consumer", "what the record carries", "the batch's `process`"),
+        _CONSUMED | {"messaging.kafka.offset", "pipeline.event.id"},
+        frozenset({"messaging.kafka.message.tombstone", "error.type", "pipeline.stage"}),
+    ),
 )
 
 
