@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all stack lint types unit contract integration chaos docs bench bench-latency lock generate clean
+.PHONY: help demo test test-all stack lint types unit contract integration chaos docs bench bench-latency bench-telemetry lock generate clean
 
 help: ## Show this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ bench: $(VENV)/.dev ## Processor against the bare loop, on a real Kafka (about f
 bench-latency: $(VENV)/.dev ## Latency at 5,000 records/s, on a real Kafka (about six minutes)
 	@$(BIN)/python -m benchmarks.latency $(ARGS)
 
+bench-telemetry: $(VENV)/.dev $(VENV)/.stock ## What each signal costs, on a real Kafka (about a quarter of an hour)
+	@$(BIN)/python -m benchmarks.telemetry $(ARGS)
+
 generate: $(VENV)/.dev ## Write the generated documents anew
 	@env -i PATH="$(PATH)" PIPELINE_INSTANCE= $(BIN)/lanternpipe config --markdown > docs/configuration.md
 	@$(BIN)/lanternpipe config --signals > docs/metrics.md
@@ -55,4 +58,8 @@ $(VENV)/.runtime: requirements/runtime.lock requirements/build.lock pyproject.to
 
 $(VENV)/.dev: $(VENV)/.runtime requirements/dev.lock
 	@requirements/install.sh $(PYTHON) $(VENV) dev
+	@touch $@
+
+$(VENV)/.stock: $(VENV)/.runtime requirements/stock.lock
+	@requirements/install.sh $(PYTHON) $(VENV)/stock stock
 	@touch $@

@@ -8,10 +8,11 @@ from __future__ import annotations
 import random
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import msgspec
 from confluent_kafka import KafkaException, Producer, TopicPartition
@@ -94,10 +95,22 @@ def sample_values(count: int, *, filtered: float) -> list[tuple[bytes, bytes]]:
     return made
 
 
-def preload(broker: Broker, topic: str, records: int) -> float:
-    """Fill a topic with records; return the share that is not to be filtered out."""
+def preload(
+    broker: Broker,
+    topic: str,
+    records: int,
+    headers: Callable[[bytes, bytes, int], Any] = lambda *_: None,
+) -> float:
+    """Fill a topic with records; return the share that is not to be filtered out.
+
+    Args:
+        broker: Where.
+        topic: Its name.
+        records: How many.
+        headers: Of a record, by key, value and time in milliseconds; by default none has any.
+    """
     pool = sample_values(min(POOL, records), filtered=OLD_VERSIONS)
-    old = sum(b'"app_version":"0.' in value or b'"app_version":"1.' in value for _, value in pool)
+    old = 0
     producer = Producer(
         {
             "bootstrap.servers": broker.servers,
@@ -110,14 +123,17 @@ def preload(broker: Broker, topic: str, records: int) -> float:
         }
     )
     for start in range(0, records, len(pool)):
+        now = round(time.time() * 1_000)
         for key, value in pool[: records - start]:
+            old += b'"app_version":"0.' in value or b'"app_version":"1.' in value
+            own = headers(key, value, now)
             while True:
                 try:
-                    producer.produce(topic, value, key)
+                    producer.produce(topic, value, key, timestamp=now, headers=own)
                     break
                 except BufferError:
                     producer.poll(0.05)
         producer.poll(0)
     if producer.flush(60):
         raise SystemExit("The broker did not take all records within a minute.")
-    return 1 - old / len(pool)
+    return 1 - old / records

@@ -31,15 +31,17 @@ class Contender:
 
 
 @contextmanager
-def running(arguments: Sequence[str], **environment: str) -> Iterator[Contender]:
+def running(
+    arguments: Sequence[str], *, python: str = sys.executable, **environment: str
+) -> Iterator[Contender]:
     """Run Python with these arguments within the block."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
         with log.open("wb") as file:
             process = subprocess.Popen(
-                [sys.executable, *arguments],
+                [python, *arguments],
                 cwd=ROOT,
-                env={**os.environ, **environment},
+                env={**os.environ, "PYTHONPATH": str(ROOT / "src"), **environment},
                 stdout=file,
                 stderr=subprocess.STDOUT,
             )

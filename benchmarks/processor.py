@@ -2,75 +2,35 @@
 
 Contenders in turn, in several rounds: the yardstick (``yardstick.py``), ``lanternpipe process``
 exactly once and at least once with metrics and logs, and exactly once with traces, too. Each gets a
-fresh process, group and output topic, and drains the same records. Measured from outside, between
-15 % and 95 % of the records: CPU time of the whole process, all threads, from ``/proc``; progress
-from the ends of the output topic. Ratios are taken within a round, since the speed of a shared
-machine drifts.
-
-Left out: start-up (told apart as seconds to full speed), a cold broker (one run before the rounds
-does not count), scrapes of ``/metrics``, and a network: all on one machine.
+fresh process, group and output topic, and drains the same records (``drain.py``). Ratios are taken
+within a round, since the speed of a shared machine drifts. A cold broker is left out: one run
+before the rounds does not count.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from functools import partial
 from statistics import median
-from typing import NamedTuple
 
 import msgspec
 
 from benchmarks.broker import Broker, open_broker, preload
 from benchmarks.chart import Bar, bar_chart
 from benchmarks.contender import ROOT, Contender, processor, running
-from benchmarks.machine import (
-    await_calm,
-    busy_seconds,
-    cpu_seconds,
-    describe,
-    peak_rss_mib,
-    require_linux,
-)
+from benchmarks.drain import Run, calm_drain, drain
+from benchmarks.machine import describe, require_linux
 
 RESULTS = ROOT / "benchmarks/results/processor.json"
 PICTURE = ROOT / "docs/images/benchmark-processor.svg"
 
 INPUT = "bench-login"
-WINDOW = (0.15, 0.95)  # of the records
-SAMPLE_SECONDS = 0.1
-STUCK_SECONDS = 60.0
-NOISY_CORES = 0.3  # a run during which others took more is made again
-TRIES = 4
-
 YARDSTICK = "yardstick"
 TRACED = "exactly-once-traced"
 CONTENDERS = (YARDSTICK, "exactly-once", "at-least-once", TRACED)
-
-
-class Sample(NamedTuple):
-    """One look at a run: seconds, records done, and CPU seconds used so far."""
-
-    at: float
-    done: float
-    process: float
-    broker: float
-    machine: float
-
-
-class Run(msgspec.Struct):
-    """What one run of one contender measured."""
-
-    contender: str
-    records_per_second: float
-    cpu_us: float
-    broker_cpu_us: float
-    rss_mib: float
-    full_speed_s: float
-    foreign_cores: float
 
 
 def start(contender: str, servers: str, output: str) -> AbstractContextManager[Contender]:
@@ -84,60 +44,6 @@ def start(contender: str, servers: str, output: str) -> AbstractContextManager[C
     else:
         environment = processor(contender, servers, INPUT, output)
     return running(["-m", "lanternpipe", "process"], **environment)
-
-
-def drain(contender: str, output: str, broker: Broker, records: int, kept: float) -> Run:
-    """Let a contender drain the input into a topic of its own."""
-    broker.create(output)
-    began = moved = time.monotonic()
-    samples: list[Sample] = []
-    with start(contender, broker.servers, output) as process:
-        while not samples or samples[-1].done < records:
-            now = time.monotonic()
-            process.check(stuck=now - moved > STUCK_SECONDS)
-            sample = Sample(
-                now - began,
-                broker.written(output) / kept,
-                cpu_seconds(process.pid),
-                cpu_seconds(broker.pid) if broker.pid else 0.0,
-                busy_seconds() - cpu_seconds(os.getpid()),
-            )
-            if not samples or sample.done > samples[-1].done:
-                moved = now
-            samples.append(sample)
-            time.sleep(SAMPLE_SECONDS)
-        rss = peak_rss_mib(process.pid)
-    broker.delete(output)
-    return summary(contender, samples, records, rss)
-
-
-def summary(contender: str, samples: list[Sample], records: int, rss: float) -> Run:
-    """Work out the figures of a run. Pure."""
-    low, high = (share * records for share in WINDOW)
-    window = [sample for sample in samples if low <= sample.done <= high]
-    first, last = window[0], window[-1]
-    seconds, done = last.at - first.at, last.done - first.done
-    process, broker = last.process - first.process, last.broker - first.broker
-    speed = done / seconds
-    # The first half second in which it went at nine tenths of its speed.
-    span = round(0.5 / SAMPLE_SECONDS)
-    full = next(
-        (
-            one.at
-            for one, other in zip(samples, samples[span:], strict=False)
-            if other.done - one.done >= 0.9 * speed * (other.at - one.at)
-        ),
-        first.at,
-    )
-    return Run(
-        contender,
-        speed,
-        process / done * 1e6,
-        broker / done * 1e6,
-        rss,
-        full,
-        (last.machine - first.machine - process - broker) / seconds,
-    )
 
 
 def table(rounds: list[list[Run]]) -> str:
@@ -187,38 +93,28 @@ def picture(rounds: list[list[Run]]) -> str:
     return bar_chart("CPU time per record, one process", bars)
 
 
-def calm_drain(contender: str, number: int, broker: Broker, records: int, kept: float) -> Run:
-    """Drain once; again, but not for ever, if others have used the machine meanwhile."""
-    for attempt in range(TRIES):
-        await_calm()
-        run = drain(
-            contender, f"bench-output-{contender}-{number}-{attempt}", broker, records, kept
-        )
-        print(
-            f"{contender:14} {run.records_per_second:9,.0f} records/s  {run.cpu_us:5.2f} µs  "
-            f"{run.rss_mib:4.0f} MiB  full speed after {run.full_speed_s:.1f} s  "
-            f"others {run.foreign_cores:.2f} cores",
-            flush=True,
-        )
-        if run.foreign_cores < NOISY_CORES:
-            break
-    return run
-
-
 def measure(broker: Broker, records: int, wanted: int) -> list[list[Run]]:
     """Run the rounds."""
     print(f"preloading {records:,} records ...", flush=True)
     broker.create(INPUT)
     broker.create(f"{INPUT}.dlq")
     kept = preload(broker, INPUT, records)
-    drain(YARDSTICK, "bench-warm-up", broker, records, kept)
+    warm_up = partial(start, YARDSTICK, broker.servers)
+    drain(YARDSTICK, warm_up, "bench-warm-up", broker, records, kept)
     rounds: list[list[Run]] = []
     for number in range(wanted):
         print(f"round {number + 1}", flush=True)
         # Nobody always comes first, or always after the same neighbour.
         turn = number % len(CONTENDERS)
         order = CONTENDERS[turn:] + CONTENDERS[:turn]
-        rounds.append([calm_drain(each, number, broker, records, kept) for each in order])
+        rounds.append(
+            [
+                calm_drain(
+                    each, partial(start, each, broker.servers), number, broker, records, kept
+                )
+                for each in order
+            ]
+        )
     return rounds
 
 

@@ -6,3 +6,4 @@ compile="$1/uv pip compile --quiet --universal --python-version 3.11 --generate-
 $compile pyproject.toml -o requirements/runtime.lock
 echo 'setuptools>=80' | $compile - -o requirements/build.lock
 $compile --group pyproject.toml:dev -c requirements/runtime.lock -o requirements/dev.lock
+$compile pyproject.toml --group pyproject.toml:stock -o requirements/stock.lock

@@ -1,0 +1,137 @@
+"""One run: a process drains a topic, and is measured from outside.
+
+Between 15 % and 95 % of the records: CPU time of the whole process, all threads, from ``/proc``;
+progress from the ends of the output topic.
+
+Left out: start-up (told apart as seconds to full speed), scrapes of ``/metrics``, and a network.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import NamedTuple
+
+import msgspec
+
+from benchmarks.broker import Broker
+from benchmarks.contender import Contender
+from benchmarks.machine import await_calm, busy_seconds, cpu_seconds, peak_rss_mib
+
+WINDOW = (0.15, 0.95)  # of the records
+SAMPLE_SECONDS = 0.1
+STUCK_SECONDS = 60.0
+NOISY_CORES = 0.3  # a run during which others took more is made again
+TRIES = 4
+
+Start = Callable[[str], AbstractContextManager[Contender]]
+"""Starts a contender that writes to the given output topic."""
+
+
+class Sample(NamedTuple):
+    """One look at a run: seconds, records done, and CPU seconds used so far."""
+
+    at: float
+    done: float
+    process: float
+    broker: float
+    machine: float
+
+
+class Run(msgspec.Struct):
+    """What one run of one contender measured."""
+
+    contender: str
+    records_per_second: float
+    cpu_us: float
+    broker_cpu_us: float
+    rss_mib: float
+    full_speed_s: float
+    foreign_cores: float
+
+
+def drain(
+    contender: str, start: Start, output: str, broker: Broker, records: int, kept: float
+) -> Run:
+    """Let a contender drain the input into a topic of its own.
+
+    Args:
+        contender: Its name.
+        start: Starts it.
+        output: The topic.
+        broker: Where.
+        records: How many the input holds.
+        kept: Share of them that is not filtered out.
+    """
+    broker.create(output)
+    began = moved = time.monotonic()
+    samples: list[Sample] = []
+    with start(output) as process:
+        while not samples or round(samples[-1].done) < records:
+            now = time.monotonic()
+            process.check(stuck=now - moved > STUCK_SECONDS)
+            sample = Sample(
+                now - began,
+                broker.written(output) / kept,
+                cpu_seconds(process.pid),
+                cpu_seconds(broker.pid) if broker.pid else 0.0,
+                busy_seconds() - cpu_seconds(os.getpid()),
+            )
+            if not samples or sample.done > samples[-1].done:
+                moved = now
+            samples.append(sample)
+            time.sleep(SAMPLE_SECONDS)
+        rss = peak_rss_mib(process.pid)
+    broker.delete(output)
+    return summary(contender, samples, records, rss)
+
+
+def summary(contender: str, samples: list[Sample], records: int, rss: float) -> Run:
+    """Work out the figures of a run. Pure."""
+    low, high = (share * records for share in WINDOW)
+    window = [sample for sample in samples if low <= sample.done <= high]
+    first, last = window[0], window[-1]
+    seconds, done = last.at - first.at, last.done - first.done
+    process, broker = last.process - first.process, last.broker - first.broker
+    speed = done / seconds
+    # The first half second in which it went at nine tenths of its speed.
+    span = round(0.5 / SAMPLE_SECONDS)
+    full = next(
+        (
+            one.at
+            for one, other in zip(samples, samples[span:], strict=False)
+            if other.done - one.done >= 0.9 * speed * (other.at - one.at)
+        ),
+        first.at,
+    )
+    return Run(
+        contender,
+        speed,
+        process / done * 1e6,
+        broker / done * 1e6,
+        rss,
+        full,
+        (last.machine - first.machine - process - broker) / seconds,
+    )
+
+
+def calm_drain(
+    contender: str, start: Start, number: int, broker: Broker, records: int, kept: float
+) -> Run:
+    """Drain once; again, but not for ever, if others have used the machine meanwhile."""
+    for attempt in range(TRIES):
+        await_calm()
+        output = f"bench-output-{number}-{attempt}-{uuid.uuid4().hex[:8]}"
+        run = drain(contender, start, output, broker, records, kept)
+        print(
+            f"{contender:26} {run.records_per_second:9,.0f} records/s  {run.cpu_us:5.2f} µs  "
+            f"{run.rss_mib:4.0f} MiB  full speed after {run.full_speed_s:.1f} s  "
+            f"others {run.foreign_cores:.2f} cores",
+            flush=True,
+        )
+        if run.foreign_cores < NOISY_CORES:
+            break
+    return run
