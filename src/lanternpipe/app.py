@@ -136,7 +136,7 @@ def build_processor(
         log=log,
         waiting=health.wait,
     )
-    measures = Measures()
+    measures = Measures(ages="metrics" in settings.telemetry)
 
     def wait_for_room() -> None:
         measures.phases.enter("backpressure")
@@ -217,7 +217,8 @@ def process(settings: Settings, pipeline: Pipeline[Any, Any], log: PipelineLog) 
             log("info", "stopped", consumed=0)
             return
         stack.enter_context(app.lag.running())
-        stack.enter_context(repeatedly(app.watermarks.refresh, HIGH_EVERY, "watermarks"))
+        if "metrics" in signals:
+            stack.enter_context(repeatedly(app.watermarks.refresh, HIGH_EVERY, "watermarks"))
         try:
             app.processor.run(stop)
         except LanternpipeError as error:

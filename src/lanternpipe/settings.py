@@ -43,6 +43,10 @@ OWNED_CLIENT_KEYS = frozenset(
 )
 
 
+# A span costs twenty times the work on a record: as many as this cost a hundredth of a core.
+SPANS_PER_SECOND = 100
+
+
 class Section(BaseModel):
     """A group of settings."""
 
@@ -184,7 +188,9 @@ class TelemetrySettings(Section):
         "errors and health.",
     )
     spans_per_second: int = Field(
-        500, ge=0, description="Most records that get a span in a second; others are counted."
+        SPANS_PER_SECOND,
+        ge=0,
+        description="Most records that get a span in a second; others are counted.",
     )
 
     @field_validator("signals")

@@ -132,19 +132,35 @@ def test_an_exemplar_tells_age_and_trace() -> None:
     assert (found.value, found.at, found.trace_id) == (0.5, NOW, f"{7:032x}")
 
 
-def test_spans_are_capped_and_failures_come_first() -> None:
-    """Of too many in a second some get no span, which is counted; failures get theirs."""
+def test_spans_are_capped_and_failures_have_an_allowance_of_their_own() -> None:
+    """Of too many in a second some get no span, which is counted; failures still get theirs."""
     bench = Bench(per_second=3)
-    run = bench.tracer.begin(run_of([[("traceparent", written(7, n + 1))] for n in range(10)]))
-    run.failed(9)
-    run.end({19: ("bug", "transform")}, NOW, NOW)
-    assert len(bench.named("record")) == 3
-    assert bench.tracer.capped == 7
-    assert 19 in {
-        (span.attributes or {})["messaging.kafka.offset"] for span in bench.named("record")
-    }
+    given = [[("traceparent", written(7, n + 1))] for n in range(10)]
+    run = bench.tracer.begin(run_of([*given]))
+    failures = {}
+    for place in (1, 5, 6, 7, 8):
+        run.failed(place)
+        failures[10 + place] = ("bug", "transform")
+    run.end(failures, NOW, NOW)
+    offsets = [(span.attributes or {})["messaging.kafka.offset"] for span in bench.named("record")]
+    assert offsets == [10, 11, 12, 15, 16, 17]
+    assert {span.context.trace_id for span in bench.named("record") if span.context} == {7}
+    assert bench.tracer.capped == 4
     assert run.records.headers is not None
-    assert all(run.records.headers), "a record without span still carries the decision on"
+    assert run.records.headers[9] == given[9], "who comes later goes on from where we came in"
+
+
+def test_a_record_without_span_still_carries_the_decision() -> None:
+    """What was chosen here and gets no span carries a context, or later hops would not know."""
+    bench = Bench(ratio=1.0, per_second=0)
+    run = bench.tracer.begin(run_of([None]))
+    assert run.end({}, NOW, NOW) is None
+    assert not bench.spans
+    assert bench.tracer.capped == 1
+    (carried,) = run.records.headers or []
+    context = parsed(dict(carried or []).get("traceparent"))
+    assert context is not None
+    assert context.sampled
 
 
 def test_links_are_capped_and_counted() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import compress
 from typing import Final, NamedTuple
 
 from xxhash import xxh32_intdigest
@@ -17,6 +18,7 @@ from lanternpipe.records import TRACEPARENT, Headers
 
 DEFAULT_RATIO: Final = 0.01  # OpenTelemetry's is 1: every span, which no pipeline can pay for
 SAMPLED: Final = 0x01
+LENGTH: Final = 55  # of a ``traceparent``, in its only version so far
 _FORM = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
 _ZEROS = (b"0" * 32, b"0" * 16)
 _SAMPLERS = {
@@ -38,6 +40,27 @@ class Parent(NamedTuple):
     trace_id: int
     span_id: int
     sampled: bool
+
+
+class Allowance:
+    """Grants so many of something each second.
+
+    Args:
+        per_second: How many.
+    """
+
+    def __init__(self, per_second: int) -> None:
+        self._per_second = per_second
+        self._second = 0
+        self._left = per_second
+
+    def take(self, wanted: int, second: int) -> int:
+        """Return how many of those wanted are granted in this second."""
+        if second != self._second:
+            self._second, self._left = second, self._per_second
+        granted = min(wanted, self._left)
+        self._left -= granted
+        return granted
 
 
 def ratio_from(environment: Mapping[str, str]) -> float:
@@ -83,7 +106,6 @@ def chosen(
     limit: int,
 ) -> dict[int, Parent | None]:
     """Return the places of the records that are traced, with the context that they carry."""
-    parents = {} if headers is None else _parents(headers)
     found: dict[int, Parent | None] = {}
     if limit:
         if None in keys:
@@ -94,11 +116,8 @@ def chosen(
         # The same as `decides`, at C speed. A create time has 41 bits; the client takes 32 of them.
         hashes = map(xxh32_intdigest, keys, timestamps)  # type: ignore[arg-type]  # no None is left
         found = {place: None for place, hash_ in enumerate(hashes) if hash_ < limit}
-    for place, parent in parents.items():
-        if parent.sampled:
-            found[place] = parent
-        else:
-            found.pop(place, None)
+    if headers is not None:
+        _obey(headers, found)
     return found
 
 
@@ -121,11 +140,19 @@ def replaced(headers: Headers | None, traceparent: bytes) -> Headers:
     return [*kept, (TRACEPARENT, traceparent)]
 
 
-def _parents(headers: Sequence[Headers | None]) -> dict[int, Parent]:
-    found = {}
-    for place, own in enumerate(headers):
-        for name, content in own or ():
-            if name == TRACEPARENT and (parent := parsed(content)) is not None:
-                found[place] = parent
+def _obey(headers: Sequence[Headers | None], found: dict[int, Parent | None]) -> None:
+    """Let the decisions that records carry stand above our own."""
+    for place in compress(range(len(headers)), headers):
+        for name, content in headers[place] or ():
+            if name != TRACEPARENT or content is None:
+                continue
+            # Where somebody else decides, most records say no: seen without a look at their ids.
+            if len(content) == LENGTH and content[:3] == b"00-" and content[-3:] == b"-00":
+                found.pop(place, None)
                 break
-    return found
+            if (parent := parsed(content)) is not None:
+                if parent.sampled:
+                    found[place] = parent
+                else:
+                    found.pop(place, None)
+                break

@@ -16,8 +16,9 @@ from opentelemetry.trace import (
     Tracer,
 )
 
+from lanternpipe.settings import SPANS_PER_SECOND
 from lanternpipe.telemetry.catalogue import SEMCONV
-from lanternpipe.telemetry.sampling import decides, threshold, written
+from lanternpipe.telemetry.sampling import Allowance, decides, threshold, written
 from lanternpipe.version import VERSION
 
 
@@ -57,15 +58,13 @@ class SendTracer:
         tracer: Tracer | None = None,
         *,
         callers: bool = True,
-        per_second: int = 500,
+        per_second: int = SPANS_PER_SECOND,
     ) -> None:
         self.capped = 0
         self._topic = topic
         self._limit = threshold(ratio)
         self._callers = callers
-        self._per_second = per_second
-        self._second = 0
-        self._left = per_second
+        self._spans = Allowance(per_second)
         self._tracer = tracer or trace.get_tracer(
             "lanternpipe", VERSION, schema_url=f"https://opentelemetry.io/schemas/{SEMCONV}"
         )
@@ -80,7 +79,7 @@ class SendTracer:
                 return None
         elif not self._limit or not decides(key, value, create_ms, self._limit):
             return None
-        if not self._affords(create_ms // 1_000):
+        if not self._spans.take(1, create_ms // 1_000):
             self.capped += 1
             ids = caller if caller.is_valid else _random_context()
             return Traced(written(ids.trace_id, ids.span_id), lambda *_: None)
@@ -111,12 +110,6 @@ class SendTracer:
             span.end()
 
         return Traced(written(context.trace_id, context.span_id), finished)
-
-    def _affords(self, second: int) -> bool:
-        if second != self._second:
-            self._second, self._left = second, self._per_second
-        self._left -= 1
-        return self._left >= 0
 
 
 def _random_context() -> SpanContext:

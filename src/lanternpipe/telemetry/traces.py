@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Final
 
 from opentelemetry.sdk.resources import Resource
@@ -21,7 +22,14 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode,
 from lanternpipe.measures import Exemplar
 from lanternpipe.records import Headers, Records
 from lanternpipe.telemetry.catalogue import SEMCONV
-from lanternpipe.telemetry.sampling import Parent, chosen, replaced, threshold, written
+from lanternpipe.telemetry.sampling import (
+    Allowance,
+    Parent,
+    chosen,
+    replaced,
+    threshold,
+    written,
+)
 from lanternpipe.version import VERSION
 
 MOST_LINKS: Final = 128
@@ -41,19 +49,20 @@ class TracedRun:
         records: The run, with the ``traceparent`` of traced records replaced by that of their
             span, so that outputs and dead letters carry it on.
         parents: Context that each traced record came with, by place.
-        contexts: Context of each traced record's span, by place.
+        contexts: Context of the span of each record that gets one, by place.
+        granted: How many spans were granted before any record had failed.
     """
 
     tracer: RecordTracer
     records: Records
     parents: dict[int, Parent | None] = field(default_factory=dict)
     contexts: dict[int, SpanContext] = field(default_factory=dict)
+    granted: int = 0
 
     def failed(self, place: int) -> bytes:
         """Trace a record because it failed; returns the ``traceparent`` of its dead letter."""
         if place not in self.contexts:
-            self.parents[place] = None
-            self.contexts[place] = self.tracer.context(None)
+            self.contexts[place] = self.tracer.context(self.parents.setdefault(place, None))
         context = self.contexts[place]
         return written(context.trace_id, context.span_id)
 
@@ -67,7 +76,7 @@ class TracedRun:
             began: When the work on the run began, in seconds since 1970.
             polled: When the poll that brought it began.
         """
-        return self.tracer.end(self, failures, began, polled) if self.contexts else None
+        return self.tracer.end(self, failures, began, polled) if self.parents else None
 
 
 class RecordTracer:
@@ -78,7 +87,8 @@ class RecordTracer:
         group: The consumer group.
         resource: What the spans belong to.
         emit: Takes finished spans; returns whether it did.
-        per_second: Most records traced in a second; further ones are counted.
+        per_second: Most records that get a span in a second, and as many again that fail; further
+            ones are counted, and carry the decision on.
         rng: Makes ids.
         clock: Seconds since 1970.
 
@@ -104,11 +114,9 @@ class RecordTracer:
         self._group = group
         self._resource = resource
         self._emit = emit
-        self._per_second = per_second
+        self._spans, self._failures = Allowance(per_second), Allowance(per_second)
         self._bits = (rng or random.Random()).getrandbits  # noqa: S311  # ids, no secrets
         self._clock = clock
-        self._second = 0
-        self._left = per_second
 
     def begin(self, records: Records) -> TracedRun:
         """Choose the records to trace and give each the context of its span to be."""
@@ -117,11 +125,17 @@ class RecordTracer:
         )
         if not parents:
             return TracedRun(self, records)
-        contexts = {place: self.context(parent) for place, parent in parents.items()}
+        granted = self._spans.take(len(parents), int(self._clock()))
+        contexts: dict[int, SpanContext] = {}
         headers: list[Headers | None] = list(records.headers or [None] * len(records))
-        for place, context in contexts.items():
-            text = written(context.trace_id, context.span_id)
-            headers[place] = replaced(headers[place], text)
+        for place, parent in sorted(parents.items()):
+            if len(contexts) < granted:
+                context = contexts[place] = self.context(parent)
+            elif parent is None:  # the hops to come are to know
+                context = self.context(None)
+            else:
+                continue  # they know already
+            headers[place] = replaced(headers[place], written(context.trace_id, context.span_id))
         return TracedRun(
             self,
             Records(
@@ -135,6 +149,7 @@ class RecordTracer:
             ),
             parents,
             contexts,
+            granted,
         )
 
     def end(
@@ -146,7 +161,11 @@ class RecordTracer:
     ) -> Exemplar | None:
         """As ``TracedRun.end``, for a run with traced records."""
         ended = self._clock()
-        places = self._afford(sorted(run.contexts), failures, run.records.offsets, int(ended))
+        # In the order in which they got their contexts: those that failed come last.
+        failed = len(run.contexts) - run.granted
+        affordable = self._failures.take(failed, int(ended)) if failed else 0
+        places = sorted(islice(run.contexts, run.granted + affordable))
+        self.capped += len(run.parents) - len(places)
         if not places:
             return None
         batch = self._batch_spans(run, places, began, polled, ended)
@@ -165,23 +184,6 @@ class RecordTracer:
         """Return the context of a new span that is kept."""
         trace = parent.trace_id if parent is not None else self._bits(128) or 1
         return SpanContext(trace, self._bits(64) or 1, is_remote=False, trace_flags=FLAGS)
-
-    def _afford(
-        self,
-        places: list[int],
-        failures: Mapping[int, tuple[str, str]],
-        offsets: Sequence[int],
-        second: int,
-    ) -> list[int]:
-        """Return the places that get a span this second; failures first."""
-        if second != self._second:
-            self._second, self._left = second, self._per_second
-        if len(places) > self._left:
-            places.sort(key=lambda place: offsets[place] not in failures)
-            self.capped += len(places) - self._left
-            places = sorted(places[: self._left])
-        self._left -= len(places)
-        return places
 
     def _batch_spans(
         self, run: TracedRun, places: Sequence[int], began: float, polled: float, ended: float
