@@ -40,7 +40,7 @@ ARROWS: dict[str, set[str]] = {
         "telemetry",
     },
     "topology": {"errors", "kafka", "pipeline", "settings"},
-    "ops": {"environment", "errors", "kafka", "ports", "records", "settings"},
+    "ops": {"environment", "errors", "kafka", "ports", "records", "settings", "telemetry"},
     "__init__": {"errors", "pipeline", "producer", "version"},
     "publish": {"kafka", "measures", "records", "runtime", "telemetry"},
     "exit_codes": {"errors"},

@@ -135,8 +135,8 @@ def test_an_exemplar_tells_age_and_trace() -> None:
 def test_spans_are_capped_and_failures_have_an_allowance_of_their_own() -> None:
     """Of too many in a second some get no span, which is counted; failures still get theirs."""
     bench = Bench(per_second=3)
-    given = [[("traceparent", written(7, n + 1))] for n in range(10)]
-    run = bench.tracer.begin(run_of([*given]))
+    given: list[Headers | None] = [[("traceparent", written(7, n + 1))] for n in range(10)]
+    run = bench.tracer.begin(run_of(given))
     failures = {}
     for place in (1, 5, 6, 7, 8):
         run.failed(place)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from lanternpipe.records import Headers, Place, TopicPartition
+from lanternpipe.records import TRACEPARENT, Headers, Place, TopicPartition
+from lanternpipe.telemetry.sampling import parsed
 
 # As the runtime writes them into dead letters; a test holds the two together.
 ORIGIN = ("pipeline-origin-topic", "pipeline-origin-partition", "pipeline-origin-offset")
@@ -23,7 +23,6 @@ TOLD = {
     "group": "pipeline-group",
     "version": "pipeline-version",
 }
-TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +51,8 @@ class Found:
     @property
     def trace_id(self) -> str | None:
         """The trace that the record belongs to."""
-        match = TRACEPARENT.fullmatch(self.header("traceparent") or "")
-        return match[1] if match else None
+        parent = parsed(self.header(TRACEPARENT))
+        return f"{parent.trace_id:032x}" if parent else None
 
 
 class Stretch(NamedTuple):
