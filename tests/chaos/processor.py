@@ -38,6 +38,12 @@ class Processor:
         """Whether the process has not ended."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def metrics(self) -> str:
+        """Where the process serves its metrics, as it says itself."""
+        (line,) = self.events("processor_starting")
+        return str(line["metrics"])
+
     def start(self) -> Self:
         """Start the process; nothing is waited for."""
         assert not self.running, f"{self.name} runs already"

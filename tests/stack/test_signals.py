@@ -8,7 +8,6 @@ import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.request import urlopen
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
@@ -26,6 +25,7 @@ from tests.chaos.processor import Processor
 from tests.chaos.reader import read
 from tests.chaos.waiting import until
 from tests.chaos.workload import Sender, workload
+from tests.scrape import scraped
 from tests.stack.collector import collector
 from tests.stack.prometheus import prometheus
 from tests.stack.test_fixtures import CONFIG
@@ -49,18 +49,6 @@ def _deployment(
     quick = {"KAFKA__EXTRA__STATISTICS_INTERVAL_MS": "1000"}
     with Deployment.on(kafka, unique("signals"), tmp_path, quick) as deployment:
         yield deployment
-
-
-def address(processor: Processor) -> str:
-    """Return where a processor serves its metrics."""
-    (line,) = processor.events("processor_starting")
-    return str(line["metrics"])
-
-
-def exposed(url: str) -> str:
-    """Return what a scrape gets, in the classic format."""
-    with urlopen(url) as answer:  # our own loopback address
-        return str(answer.read().decode())
 
 
 def names(text: str) -> set[str]:
@@ -146,7 +134,7 @@ def test_what_is_shown_is_the_catalogue(
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.endpoint)
         monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_always_on")
         processor = Processor(deployment, "processor").start_and_join()
-        url = address(processor)
+        url = processor.metrics
         began = time.time()
         with (
             prometheus({"processor": [url.removeprefix("http://").partition("/")[0]]}) as server,
@@ -156,7 +144,7 @@ def test_what_is_shown_is_the_catalogue(
             deployment.run("produce", "--rate", "max", "--count", "200", "--poison", "0.5")
             until(deployment.drained, SECONDS, "all committed")
             wanted = {metric.exposed for metric in METRICS}
-            until(lambda: names(exposed(url)) == wanted, SECONDS, "the whole catalogue")
+            until(lambda: names(scraped(url)) == wanted, SECONDS, "the whole catalogue")
             for metric in METRICS:
                 name = metric.exposed + ("_count" if metric.kind == "histogram" else "")
                 until(lambda name=name: bool(server.query(name)), SECONDS, name)  # type: ignore[misc]
@@ -170,7 +158,7 @@ def test_what_is_shown_is_the_catalogue(
                 SECONDS,
                 "the spans of all exemplars",
             )
-        shown = exposed(url)
+        shown = scraped(url)
         assert processor.stop() == 0
         spans = receiver.spans()
     assert unaccounted.value == 0
