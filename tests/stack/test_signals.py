@@ -170,32 +170,6 @@ def test_what_is_shown_is_the_catalogue(
     assert "user-" not in shown.replace("user-login", "")
 
 
-@pytest.mark.parametrize("state", ["absent", "hanging"])
-def test_without_a_collector_nothing_waits(
-    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, state: str
-) -> None:
-    """A Collector that is gone or hangs costs spans, which are counted; the exit is on time."""
-    with collector(CONFIG) as receiver:
-        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.endpoint)
-        monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_always_on")
-        if state == "absent":
-            receiver.stop()
-        else:
-            receiver.pause()
-        processor = Processor(deployment, "processor").start_and_join()
-        with Sender(deployment, list(workload(1, 5_000)), rate=2_000) as sender:
-            sender.finish()
-        until(deployment.drained, SECONDS, "all committed")
-        before = time.monotonic()
-        assert processor.stop() == 0
-        assert time.monotonic() - before < 20.0
-        if state == "hanging":
-            receiver.resume()
-    assert len(read(deployment, deployment.output)) == sum(
-        each.fate == "processed" for each in sender.records
-    )
-
-
 def test_signals_can_be_switched_off(deployment: Deployment) -> None:
     """Without signals there are no metrics of ours, no lines but errors, and no trace headers."""
     arguments = [sys.executable, "-m", "lanternpipe", "process"]

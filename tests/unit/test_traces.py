@@ -214,13 +214,30 @@ def test_what_waits_is_delivered_at_the_end() -> None:
 
 def test_a_hanging_collector_costs_spans_and_no_time() -> None:
     """While an export hangs the queue fills, further spans are dropped, and closing ends."""
-    exporter = Collecting()
+    exporter, log = Collecting(), LogBook()
     exporter.goes_on.clear()
-    spans = SpanQueue(exporter, LogBook())
+    spans = SpanQueue(exporter, log)
     for _ in range(QUEUE_SPANS * 3):
         spans(SPAN)
     spans.close(0.1)
     assert spans.dropped >= QUEUE_SPANS
+    assert len(log.named("traces_not_delivered")) == 1
+
+
+def test_a_slow_collector_has_recovered_when_nothing_is_lost_any_more() -> None:
+    """A loss while an export goes on is said at once; the recovery after one without a loss."""
+    exporter, log = Collecting(), LogBook()
+    exporter.goes_on.clear()
+    spans = SpanQueue(exporter, log)
+    while not spans.dropped:
+        spans(SPAN)
+    assert log.named("traces_not_delivered")
+    assert not log.named("traces_delivered_again")
+    exporter.goes_on.set()
+    spans.close(30.0)
+    assert spans.exported >= QUEUE_SPANS
+    assert len(log.named("traces_not_delivered")) == 1
+    assert len(log.named("traces_delivered_again")) == 1
 
 
 def test_a_refusing_collector_is_said_once() -> None:

@@ -432,7 +432,9 @@ LOG_LINES: Final[dict[str, LogLine]] = {
         "A processor begins, with what it was told.",
         *("app", "brokers", "group", "delivery", "instance", "metrics"),
     ),
-    "traces_not_delivered": _line("The Collector does not take spans; said once.", "dropped"),
+    "traces_not_delivered": _line(
+        "The Collector takes no spans, or fewer than are made; said once.", "dropped"
+    ),
     "traces_delivered_again": _line("The Collector takes spans again.", "dropped"),
     "telemetry_log": _line("A line of OpenTelemetry's own log.", "text"),
     "stopping": _line("The process was asked to stop."),

@@ -26,29 +26,37 @@ class SpanQueue:
 
     Args:
         exporter: Sends a batch, waiting and trying again as it thinks fit.
-        log: Told once when spans cannot be delivered, and once when they can again.
+        log: Told once when spans are lost, and once when they are delivered again.
 
     Attributes:
         exported: Spans that were delivered.
-        dropped: Spans that were not, because the queue was full or the exporter gave up.
     """
 
     def __init__(self, exporter: SpanExporter, log: Log) -> None:
-        self.exported = self.dropped = 0
+        self.exported = 0
+        # Apart, as each is counted by another thread.
+        self._refused = self._undelivered = 0
         self._exporter = exporter
         self._log = log
         self._queue: queue.Queue[ReadableSpan] = queue.Queue(QUEUE_SPANS)
         self._closing = threading.Event()
-        self._away = False
+        self._away = self._losing = False
         self._thread = threading.Thread(target=self._run, name="spans", daemon=True)
         self._thread.start()
+
+    @property
+    def dropped(self) -> int:
+        """Spans that were lost, because the queue was full or the exporter gave up."""
+        return self._refused + self._undelivered
 
     def __call__(self, span: ReadableSpan) -> None:
         """Take a span; dropped if the queue is full."""
         try:
             self._queue.put_nowait(span)
         except queue.Full:
-            self.dropped += 1
+            self._refused += 1
+            # Here and not after the export: a slow Collector may hold that up for minutes.
+            self._tell_loss()
 
     def close(self, timeout: float) -> None:
         """Deliver what waits, for at most so many seconds; not if nothing is delivered anyway."""
@@ -80,20 +88,25 @@ class SpanQueue:
         return batch
 
     def _export(self, batch: list[ReadableSpan]) -> None:
+        refused = self._refused
         try:
             delivered = self._exporter.export(batch) is SpanExportResult.SUCCESS
         except Exception:  # noqa: BLE001  # an exporter must not end the thread
             delivered = False
-        if delivered:
-            self.exported += len(batch)
-        else:
-            self.dropped += len(batch)
-        if delivered is self._away:
-            self._away = not delivered
-            if delivered:
-                self._log("info", "traces_delivered_again", dropped=self.dropped)
-            else:
-                self._log("warning", "traces_not_delivered", dropped=self.dropped)
+        self._away = not delivered
+        if not delivered:
+            self._undelivered += len(batch)
+            self._tell_loss()
+            return
+        self.exported += len(batch)
+        if self._losing and self._refused == refused:
+            self._losing = False
+            self._log("info", "traces_delivered_again", dropped=self.dropped)
+
+    def _tell_loss(self) -> None:
+        if not self._losing:
+            self._losing = True
+            self._log("warning", "traces_not_delivered", dropped=self.dropped)
 
 
 def quiet_exporter(log: Callable[[str], None]) -> None:
