@@ -63,8 +63,12 @@ class Allowance:
         return granted
 
 
-def ratio_from(environment: Mapping[str, str]) -> float:
+def ratio_from(environment: Mapping[str, str], default: float = DEFAULT_RATIO) -> float:
     """Return the share of records to trace, from the standard variables.
+
+    Args:
+        environment: Holds the variables.
+        default: The share where they name none.
 
     Raises:
         ConfigError: A sampler that we do not have, or no number from 0 to 1.
@@ -78,7 +82,7 @@ def ratio_from(environment: Mapping[str, str]) -> float:
     fixed = _SAMPLERS.get(name)
     if fixed is not None:
         return fixed
-    text = environment.get("OTEL_TRACES_SAMPLER_ARG", "") or str(DEFAULT_RATIO)
+    text = environment.get("OTEL_TRACES_SAMPLER_ARG", "") or str(default)
     try:
         ratio = float(text)
     except ValueError:

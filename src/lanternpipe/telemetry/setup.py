@@ -10,14 +10,15 @@ from typing import NamedTuple
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
 from lanternpipe.errors import ConfigError
 from lanternpipe.ports import Log
 from lanternpipe.settings import TelemetrySettings
-from lanternpipe.telemetry.sampling import ratio_from
+from lanternpipe.telemetry.sampling import DEFAULT_RATIO, ratio_from
 from lanternpipe.telemetry.sending import SendTracer
-from lanternpipe.telemetry.spans import SpanQueue, quiet_exporter
+from lanternpipe.telemetry.spans import EVERY_SECONDS, SpanQueue, quiet_exporter
 from lanternpipe.telemetry.traces import RecordTracer
 from lanternpipe.version import VERSION
 
@@ -58,17 +59,33 @@ class Traces(NamedTuple):
 
 
 @contextmanager
-def traces(settings: TelemetrySettings, service: str, log: Log) -> Iterator[Traces | None]:
-    """Export spans by OTLP over HTTP within the block; None where traces are switched off.
+def traces(
+    settings: TelemetrySettings,
+    service: str,
+    log: Log,
+    *,
+    exporter: SpanExporter | None = None,
+    ratio: float = DEFAULT_RATIO,
+    every: float = EVERY_SECONDS,
+) -> Iterator[Traces | None]:
+    """Export spans within the block; None where traces are switched off.
+
+    Args:
+        settings: Which signals are wanted.
+        service: What the spans belong to, unless a standard variable names it.
+        log: Writes log lines.
+        exporter: Where spans go; by default to a Collector, by OTLP over HTTP.
+        ratio: Share of records to trace where no standard variable tells it.
+        every: Seconds for which spans are collected before they are handed on.
 
     Raises:
         ConfigError: A standard variable has a value that we do not know.
     """
-    ratio = ratio_from(os.environ)
-    exporter = os.environ.get("OTEL_TRACES_EXPORTER", "otlp") or "otlp"
-    if exporter not in {"otlp", "none"}:
-        raise ConfigError(f"OTEL_TRACES_EXPORTER={exporter} is not supported: give otlp or none")
-    off = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or exporter == "none"
+    share = ratio_from(os.environ, ratio)
+    wanted = os.environ.get("OTEL_TRACES_EXPORTER", "otlp") or "otlp"
+    if wanted not in {"otlp", "none"}:
+        raise ConfigError(f"OTEL_TRACES_EXPORTER={wanted} is not supported: give otlp or none")
+    off = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or wanted == "none"
     if off or "traces" not in settings:
         yield None
         return
@@ -76,9 +93,9 @@ def traces(settings: TelemetrySettings, service: str, log: Log) -> Iterator[Trac
     resource = Resource.create({"service.version": VERSION}).merge(
         Resource.create({"service.name": os.environ.get("OTEL_SERVICE_NAME") or service})
     )
-    spans = SpanQueue(OTLPSpanExporter(), log)
+    spans = SpanQueue(exporter or OTLPSpanExporter(), log, every=every)
     try:
-        yield Traces(spans, resource, ratio, settings.spans_per_second)
+        yield Traces(spans, resource, share, settings.spans_per_second)
     finally:
         spans.close(CLOSE_SECONDS)
 

@@ -27,17 +27,19 @@ class SpanQueue:
     Args:
         exporter: Sends a batch, waiting and trying again as it thinks fit.
         log: Told once when spans are lost, and once when they are delivered again.
+        every: Seconds for which spans are collected before they are handed on.
 
     Attributes:
         exported: Spans that were delivered.
     """
 
-    def __init__(self, exporter: SpanExporter, log: Log) -> None:
+    def __init__(self, exporter: SpanExporter, log: Log, *, every: float = EVERY_SECONDS) -> None:
         self.exported = 0
         # Apart, as each is counted by another thread.
         self._refused = self._undelivered = 0
         self._exporter = exporter
         self._log = log
+        self._every = every
         self._queue: queue.Queue[ReadableSpan] = queue.Queue(QUEUE_SPANS)
         self._closing = threading.Event()
         self._away = self._losing = False
@@ -77,7 +79,7 @@ class SpanQueue:
 
     def _take(self) -> list[ReadableSpan]:
         batch: list[ReadableSpan] = []
-        until = time.monotonic() + EVERY_SECONDS
+        until = time.monotonic() + self._every
         while len(batch) < BATCH_SPANS:
             wait = 0.0 if self._closing.is_set() else until - time.monotonic()
             try:
