@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -27,14 +28,16 @@ FIELDS = {
     "p50_ms",
     "p99_ms",
     "records_per_second",
+    "trace",
+    "journey",
 }
 
 
-def demo(*arguments: str) -> subprocess.CompletedProcess[str]:
+def demo(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     """Run the demo to its end."""
     return subprocess.run(
         [*DEMO, *arguments],
-        env=environment(NOWHERE),
+        env=environment(NOWHERE, **settings),
         capture_output=True,
         text=True,
         timeout=90,
@@ -55,11 +58,29 @@ def assert_accounted(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     return figures
 
 
+def assert_followed(figures: dict[str, Any]) -> None:
+    """Check that one record was followed: over Kafka by its trace, to its end by its journey."""
+    trace, journey = figures["trace"], figures["journey"]
+    sent, processed = trace["spans"]
+    assert sent["name"] == f"send {journey['input']['topic']}"
+    assert processed["name"] == f"process {journey['input']['topic']}"
+    assert (sent["service"], processed["service"]) == (
+        "lanternpipe-producer",
+        "lanternpipe-processor",
+    )
+    assert processed["parent_span_id"] == sent["span_id"]
+    assert sent["record"] == processed["record"] == trace["crossing"] == journey["event"]
+    assert journey["group"]["passed"]
+    (end,) = journey["outputs"] or journey["dead_letters"]
+    assert journey["input"]["trace_id"] == end["trace_id"] == trace["trace_id"]
+
+
 def test_every_record_is_accounted_for() -> None:
     """`demo --json` ends by itself with one object in which nothing is missing."""
     figures = assert_accounted(demo("--seconds", "6", "--json"))
 
     assert figures["produced"] > 500
+    assert_followed(figures)
 
 
 def test_full_speed_does_not_outrun_the_broker() -> None:
@@ -77,6 +98,18 @@ def test_plain_lines_without_a_terminal() -> None:
     assert done.returncode == 0, done.stderr
     assert "every record is accounted for" in done.stdout
     assert "\x1b" not in done.stdout
+    assert re.search(r"^ +╰ process user-login +lanternpipe-processor", done.stdout, re.MULTILINE)
+    assert re.search(r"^(processed|dead-lettered): ", done.stdout, re.MULTILINE)
+
+
+def test_nothing_is_traced_where_traces_are_switched_off() -> None:
+    """Without `traces` among the signals the demo shows no trace, and still a journey."""
+    done = demo("--seconds", "3", "--json", "--poison", "0.1", TELEMETRY__SIGNALS="metrics,logs")
+
+    figures = assert_accounted(done)
+    assert figures["trace"] is None
+    assert figures["journey"]["input"]["trace_id"] is None
+    assert figures["journey"]["outcome"] == "dead_lettered"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -110,7 +143,7 @@ def test_real_broker_is_left_as_it_was(kafka: KafkaCluster) -> None:
     """`demo --broker` accounts for every record on a real broker and leaves nothing there."""
     done = demo("--seconds", "8", "--json", "--broker", kafka.bootstrap_servers)
 
-    assert_accounted(done)
+    assert_followed(assert_accounted(done))
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
     topics = set(admin.list_topics(timeout=10).topics)
     groups = {group.group_id for group in admin.list_consumer_groups().result().valid or ()}

@@ -16,6 +16,7 @@ from rich.console import Console
 from lanternpipe import Skip
 from lanternpipe.demo import plain, text
 from lanternpipe.demo.board import board, export_svg
+from lanternpipe.demo.following import Followed
 from lanternpipe.demo.notes import Notes
 from lanternpipe.demo.series import BARS, Series, halved, percentile, sparkline
 from lanternpipe.demo.state import About, Figures, Flow, Flows, Letter, Seen, State
@@ -290,7 +291,7 @@ def test_summary_tells_what_is_missing(in_flight: int, unaccounted: int, said: s
     figures = replace(FIGURES, in_flight=in_flight)
 
     assert said in plain.summary(figures)
-    assert json.loads(plain.as_json(figures)) == {
+    assert json.loads(plain.as_json(figures, Followed())) == {
         "produced": 12_345,
         "processed": 11_480,
         "filtered": 620,
@@ -300,6 +301,8 @@ def test_summary_tells_what_is_missing(in_flight: int, unaccounted: int, said: s
         "p50_ms": 38,
         "p99_ms": 71,
         "records_per_second": pytest.approx(1_000, abs=1),
+        "trace": None,
+        "journey": None,
     }
 
 

@@ -9,6 +9,13 @@ from rich.table import Table
 from rich.text import Text
 
 from lanternpipe.demo import text
+from lanternpipe.demo.followed_panels import (
+    JOURNEY_ROWS,
+    journey_panel,
+    journey_rows,
+    trace_panel,
+    trace_rows,
+)
 from lanternpipe.demo.panels import (
     DEAD,
     EVENT_FRAME_ROWS,
@@ -29,12 +36,28 @@ MOST_EVENTS = 12
 
 
 def board(state: State, width: int, height: int) -> RenderableType:
-    """Return the picture of a state; what does not fit into ``height`` rows is left out."""
+    """Return the picture of a state; what does not fit into ``height`` rows is left out.
+
+    Room goes to the streams, the dead letter, the trace, the journey and the events, in this order.
+    """
     left = height - HEADER_ROWS - FLOW_ROWS - FOOTER_ROWS - bool(state.trouble)
     parts: list[RenderableType] = [_header(state, width), flow_panel(state, width)]
+    trace, journey = state.followed.trace, state.followed.journey
     if left >= LETTER_ROWS:
-        parts.append(letter_panel(state, width))
-        left -= LETTER_ROWS
+        trace_height = trace_rows(trace) if state.traced else 0
+        # On 24 rows, a line of the letter's value makes room for one event.
+        spare = left - LETTER_ROWS - trace_height == EVENT_FRAME_ROWS
+        letter_height = LETTER_ROWS - 1 if spare else LETTER_ROWS
+        parts.append(letter_panel(state, width, letter_height))
+        left -= letter_height
+        if 0 < trace_height <= left:
+            parts.append(trace_panel(trace, width))
+            left -= trace_height
+    if journey is not None:
+        journey_height = max(JOURNEY_ROWS, journey_rows(journey, width))
+        if journey_height <= left:
+            parts.append(journey_panel(journey, width, journey_height))
+            left -= journey_height
     if left > EVENT_FRAME_ROWS:
         parts.append(event_panel(state, width, min(left - EVENT_FRAME_ROWS, MOST_EVENTS)))
     if state.trouble:

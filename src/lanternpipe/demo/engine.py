@@ -9,14 +9,17 @@ from typing import Any
 
 from lanternpipe.app import build_processor
 from lanternpipe.demo.feed import Feed
+from lanternpipe.demo.following import Following
 from lanternpipe.demo.monitor import Monitor
 from lanternpipe.demo.notes import Notes
 from lanternpipe.demo.part import Part
 from lanternpipe.demo.stage import Stage
 from lanternpipe.demo.state import About
+from lanternpipe.demo.tracing import Tracing
 from lanternpipe.demo.witness import Witness
 from lanternpipe.demo.worker import OneToOne, Worker
 from lanternpipe.kafka.reader import TopicReader
+from lanternpipe.kafka.search import RecordSearch
 from lanternpipe.pipeline import Pipeline
 
 # Limits for an end that goes wrong; on a good day all of it takes a third of a second.
@@ -24,12 +27,13 @@ FEED_SECONDS = 6.0
 DRAIN_SECONDS = 8.0
 PROCESSOR_SECONDS = 8.0
 WITNESS_SECONDS = 3.0
+FOLLOW_SECONDS = 3.0
 SETTLE_SECONDS = 0.2  # in which a record that came twice would show
 LOOK_SECONDS = 0.02
 
 
 class Engine:
-    """Producer, processor and outside reader, each in a thread.
+    """Producer, processor, outside reader and who follows a record, each in a thread.
 
     Args:
         stage: Where they play.
@@ -38,6 +42,7 @@ class Engine:
         samples: What is sent, without end.
         rate: Events per second; None for as fast as the pipeline takes them.
         notes: Gets the log lines of all.
+        tracing: Traces records.
         clock: Monotonic seconds.
         pause: Waits so many seconds.
 
@@ -54,6 +59,7 @@ class Engine:
         samples: Iterator[Any],
         rate: float | None,
         notes: Notes,
+        tracing: Tracing,
         clock: Callable[[], float] = time.monotonic,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -67,15 +73,28 @@ class Engine:
             rate=rate,
             finished=self._finished,
             log=notes,
+            tracing=tracing.sends,
         )
         one_to_one = OneToOne(pipeline.transform, pipeline.output.event)
         watched = replace(pipeline, transform=one_to_one)
-        self._worker = Worker(build_processor(stage.settings, watched, notes, ends=self._feed))
+        self._worker = Worker(
+            build_processor(
+                stage.settings, watched, notes, ends=self._feed, tracing=tracing.records
+            )
+        )
         self._witness = Witness(names.output)
         reader = TopicReader(kafka, [names.output, names.dead_letters], log=notes)
+        following = Following(
+            kafka.group_id,
+            traces=tracing.recent.crossed,
+            came_out=self._witness.came_out,
+            committed=self._worker.committed,
+        )
+        search = RecordSearch(kafka, log=notes)
         self._sending = Part("feed", self._feed.run)
         self._processing = Part("processor", self._worker.run)
         self._watching = Part("witness", lambda stop: self._witness.watch(reader, stop))
+        self._following = Part("follower", lambda stop: following.watch(search, stop))
         self.monitor = Monitor(
             about,
             feed=self._feed,
@@ -83,28 +102,31 @@ class Engine:
             witness=self._witness,
             one_to_one=one_to_one,
             notes=notes,
+            following=following,
+            traced=tracing.records is not None,
         )
 
     @property
     def error(self) -> Exception | None:
         """What ended a part before its time."""
-        parts = (self._processing, self._watching, self._sending)
+        parts = (self._processing, self._watching, self._sending, self._following)
         return next((part.error for part in parts if part.error is not None), None)
 
     def start(self) -> None:
         """Start all parts."""
-        for part in (self._watching, self._processing, self._sending):
+        for part in (self._watching, self._processing, self._sending, self._following):
             part.start()
 
     def finish(self) -> list[str]:
         """End all parts in the order in which records flow; return those that hang."""
-        parts = (self._sending, self._processing, self._watching)
+        parts = (self._sending, self._processing, self._watching, self._following)
         ended = [self._sending.end(FEED_SECONDS)]
         self._until(self._drained, DRAIN_SECONDS)
         ended.append(self._processing.end(PROCESSOR_SECONDS))
         self._until(self._witnessed, WITNESS_SECONDS)
         self._pause(SETTLE_SECONDS)
         ended.append(self._watching.end(WITNESS_SECONDS))
+        ended.append(self._following.end(FOLLOW_SECONDS))
         return [part.name for part, done in zip(parts, ended, strict=True) if not done]
 
     def _finished(self) -> int:

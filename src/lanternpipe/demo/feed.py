@@ -15,6 +15,7 @@ from lanternpipe.producer import Delivered, EventProducer
 from lanternpipe.records import TopicPartition
 from lanternpipe.runtime.produce import produce
 from lanternpipe.settings import KafkaSettings
+from lanternpipe.telemetry.sending import SendTracer
 
 # Of what the embedded broker keeps of a partition, two fifths; all partitions share it, since
 # they need not be filled evenly, and outputs are a little larger than inputs.
@@ -32,6 +33,7 @@ class Feed:
         rate: Events per second; None for as fast as the pipeline takes them.
         finished: How many records have come out at the other end.
         log: Writes log lines.
+        tracing: Decides which records are traced.
         clock: Monotonic seconds.
         pause: Waits so many seconds.
 
@@ -48,11 +50,12 @@ class Feed:
         rate: float | None,
         finished: Callable[[], int],
         log: Log,
+        tracing: SendTracer,
         clock: Callable[[], float] = time.monotonic,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self.first_at: float | None = None
-        self._producer = EventProducer(topic, kafka, full_timeout=None, log=log)
+        self._producer = EventProducer(topic, kafka, full_timeout=None, log=log, tracing=tracing)
         self._topic = topic
         self._encode = JsonCodec(topic.event).encode
         self._samples = samples

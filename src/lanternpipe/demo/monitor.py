@@ -7,6 +7,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 
 from lanternpipe.demo.feed import Feed
+from lanternpipe.demo.following import Following
 from lanternpipe.demo.notes import Notes
 from lanternpipe.demo.series import Series, percentile
 from lanternpipe.demo.state import About, Figures, Flow, Flows, State
@@ -29,6 +30,8 @@ class Monitor:
         witness: Asked what it has seen.
         one_to_one: Tells whether outputs can be counted as events.
         notes: Asked for the last trouble.
+        following: Asked for the record that is followed.
+        traced: Whether records are traced.
         clock: Monotonic seconds.
     """
 
@@ -41,6 +44,8 @@ class Monitor:
         witness: Witness,
         one_to_one: OneToOne,
         notes: Notes,
+        following: Following,
+        traced: bool,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._about = about
@@ -49,6 +54,8 @@ class Monitor:
         self._witness = witness
         self._one_to_one = one_to_one
         self._notes = notes
+        self._following = following
+        self._traced = traced
         self._clock = clock
         self._began = self._ticked = clock()
         self._skipped = 0
@@ -88,6 +95,8 @@ class Monitor:
             letter=glance.letter,
             events=glance.events,
             trouble=self._notes.last,
+            followed=self._following.followed,
+            traced=self._traced,
         )
 
     def _account(self) -> Figures:

@@ -18,6 +18,7 @@ from lanternpipe.demo.state import Flow, Letter, Seen, State
 FRAME = 4  # columns that a panel's border and padding take
 FLOW_ROWS = 8
 LETTER_ROWS = 5
+FRAME_ROWS = 2
 EVENT_FRAME_ROWS = 3
 WIDE = 110  # columns from which on there is room for the topics' names
 HALF_SECOND_BARS = 70
@@ -66,20 +67,20 @@ def flow_panel(state: State, width: int) -> Panel:
         f"p99 {text.milliseconds(state.p99_ms)}",
         Text(_bars(state.latency, bars), LATENCY),
     )
-    return _panel(table, f"{about.app} on {about.where}", about.remark)
+    return framed(table, f"{about.app} on {about.where}", about.remark)
 
 
-def letter_panel(state: State, width: int) -> Panel:
-    """Return the last dead letter, with its reason."""
-    inner = width - FRAME
+def letter_panel(state: State, width: int, rows: int = LETTER_ROWS) -> Panel:
+    """Return the last dead letter, with its reason and as much of its value as there is room."""
+    inner, lines = width - FRAME, rows - FRAME_ROWS - 1
     kinds = " · ".join(f"{kind} {count:,}" for kind, count in state.kinds)
     title = f"a record in {state.about.dead_letters}, and why"
     if state.letter is None:
         share = f"{state.about.poison:.0%} of the records are broken on purpose"
         body: RenderableType = Text(f"none so far; {share}\n\n", QUIET)
     else:
-        body = Group(_reason(state.letter, inner), _value(state.letter, inner))
-    return _panel(body, title, text.shortened(kinds, inner - 4), colour=DEAD, height=LETTER_ROWS)
+        body = Group(_reason(state.letter, inner), _value(state.letter, inner, lines))
+    return framed(body, title, text.shortened(kinds, inner - 4), colour=DEAD, height=rows)
 
 
 def event_panel(state: State, width: int, rows: int) -> Panel:
@@ -91,12 +92,13 @@ def event_panel(state: State, width: int, rows: int) -> Panel:
         columns = _columns([_fields(each.value) for each in state.events], width - FRAME - 8)
         body = _events(shown, columns)
     title = f"some events in {state.about.output}"
-    return _panel(body, title, "", colour=PROCESSED, height=EVENT_FRAME_ROWS + rows)
+    return framed(body, title, "", colour=PROCESSED, height=EVENT_FRAME_ROWS + rows)
 
 
-def _panel(
+def framed(
     body: RenderableType, title: str, subtitle: str, *, colour: str = INCOMING, height: int = 0
 ) -> Panel:
+    """Return a panel with a title above, and a subtitle below if there is one."""
     return Panel(
         body,
         box=box.ROUNDED,
@@ -128,10 +130,10 @@ def _reason(letter: Letter, width: int) -> Text:
     return reason
 
 
-def _value(letter: Letter, width: int) -> Text:
+def _value(letter: Letter, width: int, rows: int) -> Text:
     name = letter.field.rpartition(".")[2].partition("[")[0]
     around = f'"{name}"' if name else ""
-    value = Text(text.excerpt(text.readable(letter.value, 2_000), 2 * width - 1, around))
+    value = Text(text.excerpt(text.readable(letter.value, 2_000), rows * width - 1, around))
     value.overflow = "fold"
     if around:
         value.highlight_words([around], f"bold {DEAD}")

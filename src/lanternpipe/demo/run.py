@@ -20,6 +20,7 @@ from lanternpipe.demo.notes import Notes
 from lanternpipe.demo.show import Show, in_lines, leave_picture, on_terminal
 from lanternpipe.demo.stage import Stage, embedded, on_broker
 from lanternpipe.demo.state import ENDED, About, State
+from lanternpipe.demo.tracing import tracing
 from lanternpipe.pipeline import Pipeline
 from lanternpipe.ports import Log
 from lanternpipe.runtime.lifecycle import EXIT_STOP_TIMED_OUT, StopRequest
@@ -75,9 +76,20 @@ def run_demo(
         seed=seed, filtered=filtered, poison=poison, large=False, clock=time.time
     )
     with stop.on_signals():
-        with _stage(settings, pipeline, broker, notes, stop) as stage:
+        with (
+            _stage(settings, pipeline, broker, notes, stop) as stage,
+            tracing(stage.settings, stage.names.input, rate, notes) as traced,
+        ):
             about = _about(stage, pipeline, poison)
-            engine = Engine(stage, pipeline, about=about, samples=samples, rate=rate, notes=notes)
+            engine = Engine(
+                stage,
+                pipeline,
+                about=about,
+                samples=samples,
+                rate=rate,
+                notes=notes,
+                tracing=traced,
+            )
             show_on = on_terminal(out) if on_board else in_lines(sys.stderr if as_json else out)
             # The board is gone before the end begins: a second Ctrl-C must not leave its screen.
             with show_on as show, notes.silently() if on_board else nullcontext():
@@ -87,7 +99,8 @@ def run_demo(
                 out.write("finishing what is on the way; Ctrl-C again ends at once\n")
             stop.ask()  # from here on, time is limited
             hanging = engine.finish()
-            figures = engine.monitor.look().figures
+            ended = engine.monitor.look()
+            figures, followed = ended.figures, ended.followed
         if picture is not None:
             svg = export_svg(last, width=SVG_COLUMNS, height=SVG_ROWS, title="lanternpipe demo")
             picture.write_text(svg, encoding="utf-8")
@@ -99,10 +112,13 @@ def run_demo(
             lag_records=figures.in_flight,
             lag_seconds=0.0,
             trouble=notes.last,
+            followed=followed,
         )
         if on_board:
             leave_picture(out, last)
-        out.write(f"{plain.as_json(figures) if as_json else plain.summary(figures)}\n")
+        elif not as_json:
+            out.write(plain.encodable(plain.story(followed), out.encoding))
+        out.write(f"{plain.as_json(figures, followed) if as_json else plain.summary(figures)}\n")
         out.flush()
         if hanging:
             end_process(EXIT_STOP_TIMED_OUT, f"did not end in time: {', '.join(hanging)}")

@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TextIO, TypeAlias
 
 from rich.console import Console
 from rich.live import Live
 
 from lanternpipe.demo.board import board
+from lanternpipe.demo.followed_panels import journey_panel, trace_panel
+from lanternpipe.demo.following import Followed
 from lanternpipe.demo.plain import line
 from lanternpipe.demo.state import State
 
@@ -47,4 +50,10 @@ def in_lines(stream: TextIO, clock: Callable[[], float] = time.monotonic) -> Ite
 def leave_picture(stream: TextIO, state: State) -> None:
     """Draw a last time, among whatever else is on the terminal."""
     console = Console(file=stream)
-    console.print(board(state, console.width, min(console.height - 4, LAST_PICTURE_ROWS)))
+    without = replace(state, followed=Followed(), traced=False)
+    console.print(board(without, console.width, min(console.height - 4, LAST_PICTURE_ROWS)))
+    # Below it and whole: what scrolls away first is what was on the board all the time.
+    if state.followed.trace is not None:
+        console.print(trace_panel(state.followed.trace, console.width))
+    if state.followed.journey is not None:
+        console.print(journey_panel(state.followed.journey, console.width))

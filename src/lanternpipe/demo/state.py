@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from lanternpipe.demo.following import Followed
+
 ENDED = "ended"  # the status of a demo that is over
 
 
@@ -143,6 +145,8 @@ class State:
         letter: A recent dead letter.
         events: Some recent events, newest first.
         trouble: The last warning or error, or nothing.
+        followed: The record that is followed.
+        traced: Whether records are traced.
     """
 
     about: About
@@ -160,3 +164,5 @@ class State:
     letter: Letter | None = None
     events: tuple[Seen, ...] = ()
     trouble: str = ""
+    followed: Followed = field(default_factory=Followed)
+    traced: bool = True

@@ -8,9 +8,11 @@ from collections.abc import Callable
 from threading import Lock
 from typing import NamedTuple, Protocol
 
+from lanternpipe.demo.following import found_at
 from lanternpipe.demo.state import Letter, Seen
 from lanternpipe.errors import OffsetError
-from lanternpipe.records import Fetched, Headers, Records
+from lanternpipe.ops.journey import Found
+from lanternpipe.records import TRACEPARENT, Fetched, Headers, Records
 
 READ_RECORDS = 2_000
 READ_SECONDS = 0.1
@@ -18,6 +20,7 @@ READ_SECONDS = 0.1
 EVENT_EVERY = 0.5
 LETTER_EVERY = 3.0
 EVENTS_KEPT = 20
+FOUND_KEPT = 1_000  # of each topic, for those who follow a record
 BUG = "bug"
 
 
@@ -69,6 +72,8 @@ class Witness:
         self._kinds: Counter[str] = Counter()
         self._letter: Letter | None = None
         self._events: deque[Seen] = deque(maxlen=EVENTS_KEPT)
+        self._outputs: deque[Found] = deque(maxlen=FOUND_KEPT)
+        self._letters: deque[Found] = deque(maxlen=FOUND_KEPT)
         self._event_at = self._letter_at = float("-inf")
 
     @property
@@ -88,6 +93,11 @@ class Witness:
                 self._letter,
                 tuple(self._events),
             )
+
+    def came_out(self) -> tuple[list[Found], list[Found]]:
+        """Return the last outputs that carry a trace, and the last dead letters."""
+        with self._lock:
+            return list(self._outputs), list(self._letters)
 
     def watch(self, reader: Reader, stopping: Callable[[], bool]) -> None:
         """Read until ``stopping()``.
@@ -120,6 +130,12 @@ class Witness:
 
     def _note_outputs(self, run: Records, now: float) -> None:
         self._processed += len(run)
+        traced = [
+            at
+            for at, own in enumerate(run.headers or ())
+            if own and any(name == TRACEPARENT for name, _ in own)
+        ]
+        self._outputs.extend(found_at(run, at) for at in traced[-FOUND_KEPT:])
         now_ms = round(now * 1_000)
         self._latency.update(now_ms - stamp for stamp in run.timestamps if stamp)
         if now - self._event_at >= EVENT_EVERY:
@@ -132,6 +148,8 @@ class Witness:
         letters = [
             _letter(given or [], value) for given, value in zip(headers, run.values, strict=True)
         ]
+        last = range(max(0, len(run) - FOUND_KEPT), len(run))
+        self._letters.extend(found_at(run, at) for at in last)
         self._kinds.update(letter.kind for letter in letters)
         chosen = _chosen(self._letter, letters)
         first_bug = chosen.kind == BUG and self._letter is not None and self._letter.kind != BUG

@@ -78,6 +78,10 @@ class Worker:
         """Whether it has got its partitions."""
         return self._app.health.ready().ok
 
+    def committed(self, partition: TopicPartition) -> int | None:
+        """Return what it has committed on a partition; None where that is nothing."""
+        return self._committed.get(partition)
+
     def lag(self) -> Lag:
         """Return how far it is behind on all partitions together."""
         self._app.lag.refresh()
