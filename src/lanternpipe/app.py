@@ -106,6 +106,7 @@ class ProcessorApp:
             self.lag.current(),
             self.watermarks.known,
             self.lag.last_stable,
+            self.lag.asked_at,
             {name: told.figures() for name, told in self.statistics.items()},
             time.time(),
         )

@@ -48,6 +48,7 @@ def samples(
     lags: Mapping[TopicPartition, Lag],
     watermarks: Watermarks,
     stable: Mapping[TopicPartition, int],
+    stable_at: float,
     clients: Mapping[str, Iterable[Figure]],
     now: float,
 ) -> Iterator[Sample]:
@@ -59,6 +60,7 @@ def samples(
         lags: Of the assigned partitions.
         watermarks: Of the assigned partitions.
         stable: Last stable offsets.
+        stable_at: When they were asked for; 0 before the first answer.
         clients: Statistics by the name of the client.
         now: Seconds since 1970.
     """
@@ -66,8 +68,9 @@ def samples(
     yield Sample(catalogue.CONFIG, 1, who.config)
     yield from _ledger(who, sight)
     yield from _partitions(sight, lags, watermarks, stable)
-    if watermarks.at:
-        yield Sample(catalogue.WATERMARK_AGE, now - watermarks.at)
+    # Each is asked for by itself, and one may be answered while the other is not.
+    if oldest := min(watermarks.at, stable_at):
+        yield Sample(catalogue.WATERMARK_AGE, now - oldest)
     if watermarks.dead_letters is not None:
         held = watermarks.dead_letters
         age = max(0.0, now - held.oldest_ms / 1_000) if held.oldest_ms else 0.0

@@ -23,6 +23,7 @@ def told(
     watermarks: Watermarks | None = None,
     figures: Iterable[Figure] = (),
     partitions: Iterable[TopicPartition] = (),
+    stable_at: float = 999.0,
 ) -> dict[tuple[str, ...], object]:
     """Return all values by the name of their metric and their labels."""
     at = list(partitions)
@@ -32,6 +33,7 @@ def told(
         dict.fromkeys(at, Lag(7, 0.5)),
         watermarks or Watermarks(),
         dict.fromkeys(at, 97),
+        stable_at,
         {"consumer": figures},
         1_000.0,
     )
@@ -71,6 +73,15 @@ def test_partitions() -> None:
     assert found["pipeline_dead_letters_oldest_age_seconds", "in.dlq"] == 600.0
 
 
+def test_the_age_of_lag_is_that_of_the_older_answer() -> None:
+    """Watermarks are as old as the older of both answers, and have no age before both came."""
+    age = ("pipeline_watermark_age_seconds",)
+    assert told(Sight(), Watermarks(at=998.0), stable_at=999.0)[age] == 2.0
+    assert told(Sight(), Watermarks(at=998.0), stable_at=990.0)[age] == 10.0
+    assert age not in told(Sight(), Watermarks(at=998.0), stable_at=0.0)
+    assert age not in told(Sight(), Watermarks(), stable_at=999.0)
+
+
 def test_time_by_phase() -> None:
     """Every phase is told from the start."""
     found = told(Sight(measured=Measures().read()))
@@ -98,6 +109,7 @@ def test_few_series_with_many_partitions() -> None:
         dict.fromkeys(partitions, Lag(0, 0.0)),
         marks,
         dict.fromkeys(partitions, 1),
+        1.0,
         {"consumer": figures, "producer": figures},
         2.0,
     )

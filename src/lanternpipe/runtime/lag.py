@@ -59,6 +59,10 @@ class LagWatch:
         positions: Where we stand.
         clock: Seconds since 1970.
         on_answer: Called whenever the broker has answered.
+
+    Attributes:
+        last_stable: What was answered last.
+        asked_at: When that was asked, in seconds since 1970; 0 before the first answer.
     """
 
     def __init__(
@@ -74,6 +78,7 @@ class LagWatch:
         self._clock = clock
         self._on_answer = on_answer
         self.last_stable: dict[TopicPartition, int] = {}
+        self.asked_at = 0.0
 
     def current(self) -> dict[TopicPartition, Lag]:
         """Return the lag of each assigned partition for which it is known."""
@@ -90,8 +95,10 @@ class LagWatch:
 
     def refresh(self) -> None:
         """Ask the broker now; an answer that does not come leaves what was known before."""
+        now = self._clock()
         try:
             self.last_stable = self._ends.last_stable(self._positions())
         except KafkaFailure:
             return
+        self.asked_at = now
         self._on_answer()

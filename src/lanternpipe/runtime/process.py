@@ -172,11 +172,13 @@ class Processor:
             work.room(self._batch_records), work.seconds_until_due(IDLE_WAIT)
         )
         measures.phases.enter("other")
+        if work.positions.snapshot().keys() != self.sight.positions.keys():
+            self._look()  # what came may take long, and new partitions have their lag already
         measures.polled(began, records=sum(map(len, fetched.runs)))
         return fetched
 
     def _look(self) -> None:
-        """Take stock for other threads; at the end of a turn, when all numbers agree."""
+        """Take stock for other threads; between two batches, when all numbers agree."""
         positions, outcomes = self.work.positions, self.work.outcomes
         in_flight = positions.in_flight()
         self.sight = Sight(

@@ -35,7 +35,7 @@ class Watermarks:
         high: Offset behind the last record, open transactions included.
         first: First offset that exists.
         dead_letters: What the topic of the dead letters holds; None before the first answer.
-        at: When the high watermarks were answered, in seconds since 1970; 0 before.
+        at: When the high watermarks were asked for, in seconds since 1970; 0 before an answer.
     """
 
     high: Mapping[TopicPartition, int] = field(default_factory=dict)
@@ -75,9 +75,9 @@ class WatermarkWatch:
     def refresh(self) -> None:
         """Ask now; an answer that does not come leaves what was known before."""
         partitions = list(self._partitions())
+        now = self._clock()
         try:
             high = self._logs.high(partitions)
-            now = self._clock()
             self.known = replace(self.known, high=high, at=now)
             if now - self._rest_at >= REST_EVERY or self.known.first.keys() != high.keys():
                 first = self._logs.first(partitions)
