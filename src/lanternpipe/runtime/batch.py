@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import compress, count, repeat
 from typing import Any, TypeVar
 
@@ -276,11 +276,14 @@ class Planner:
         failed: Callable[[int], bytes | None],
     ) -> None:
         ordered = sorted(causes)
-        plan.causes = [(records.offsets[place], causes[place]) for place in ordered]
+        traced = [replace(causes[place], traceparent=failed(place)) for place in ordered]
+        plan.causes = [
+            (records.offsets[place], cause) for place, cause in zip(ordered, traced, strict=True)
+        ]
         plan.dead_lettered.update(cause.kind for _, cause in plan.causes)
         plan.outgoing.append(
             self._dead_letters.envelope(
-                records, ordered, [causes[place] for place in ordered], [*map(failed, ordered)]
+                records, ordered, traced, [cause.traceparent for cause in traced]
             )
         )
 

@@ -37,6 +37,7 @@ class Cause:
         limit: What the field should have been.
         frames: Where an unexpected exception came from, innermost last.
         text: The exception's own text; it may hold values of the record.
+        traceparent: Of the span that tells of it, where there is one.
     """
 
     kind: str
@@ -46,6 +47,7 @@ class Cause:
     limit: str | None = None
     frames: tuple[str, ...] = ()
     text: str = ""
+    traceparent: bytes | None = None
 
     @classmethod
     def of(cls, error: BaseException, stage: str) -> Cause:

@@ -95,5 +95,8 @@ class Report:
                 frames=list(cause.frames) or None,
                 records=kind.records,
                 first=kind.first,
+                # Of the first one, by their places in `version-trace-span-flags`.
+                trace_id=cause.traceparent[3:35].decode() if cause.traceparent else None,
+                span_id=cause.traceparent[36:52].decode() if cause.traceparent else None,
             )
             kind.records = 0
