@@ -252,7 +252,7 @@ class FakeSink:
 
     def flush(self, timeout: float) -> int:
         """Wait for acknowledgements."""
-        self._broker.calls.append("flush")
+        self._broker.through("flush", lambda: None)
         self._flushed = True
         if any(map(self._broker.refuses, self._batch)) and self._refusal is None:
             self._refusal = Refusal("INVALID_RECORD", record_at_fault=True)
@@ -265,6 +265,10 @@ class FakeSink:
         """Return and forget."""
         refusal, self._refusal = self._refusal, None
         return refusal
+
+    def refuse_next(self, code: str) -> None:
+        """Let the next record come back with this code."""
+        self._refusal = Refusal(code, record_at_fault=False)
 
     def take_undelivered(self) -> bool:
         """Tell whether a record was refused."""

@@ -263,15 +263,20 @@ def test_outputs_written_unawares_do_not_swallow_the_next(
         waiting=lambda _: None,
     )
 
-    def send(*values: bytes) -> None:
-        nothing = [0] * len(values)
-        committer.send(Outgoing(deployment.output, [None] * len(values), [*values], nothing))
+    def values(*, committed: bool = True) -> list[bytes | None]:
+        found = read(deployment, deployment.output, committed=committed)
+        return [message.value() for message in found]
+
+    def send(*given: bytes) -> None:
+        nothing = [0] * len(given)
+        committer.send(Outgoing(deployment.output, [None] * len(given), [*given], nothing))
 
     committer.start()
     for offset in (1, 2):  # the second time, the partition is known to the client
         send(b"first")
         committer.commit({deployment.partitions[0]: offset})
     send(b"undone")
+    until(lambda: b"undone" in values(committed=False), SECONDS, "the transaction is under way")
     cluster.pause(BROKER)
     send(b"written", b"unawares")
     resuming = threading.Timer(3.0, cluster.resume, [BROKER])
@@ -284,8 +289,8 @@ def test_outputs_written_unawares_do_not_swallow_the_next(
     committer.close(SECONDS)
     source.close()
 
-    found = [message.value() for message in read(deployment, deployment.output)]
-    assert found == [b"first"] * 2 + [b"%d" % number for number in range(5)] * 2
+    assert {b"written", b"unawares"} <= set(values(committed=False)), "nothing was at stake"
+    assert values() == [b"first"] * 2 + [b"%d" % number for number in range(5)] * 2
 
 
 def test_rebalances_of_the_new_protocol(deploy: Deploy) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import count
 
 import pytest
 
@@ -16,9 +15,9 @@ from lanternpipe.errors import (
 )
 from lanternpipe.records import Outgoing, TopicPartition
 from lanternpipe.runtime.commit import ExactlyOnce, WorkLostError
+from lanternpipe.runtime.watchdog import Deadline
 from tests.fake_clients import FakeSink, FakeSource
 from tests.fakes import FakeBroker
-from tests.unit.worlds import DEADLINE
 
 HERE = TopicPartition("in", 0)
 
@@ -53,11 +52,22 @@ def fatal() -> KafkaFailure:
     return FatalFailure("_FATAL", "asking")
 
 
+class Looking(Deadline):
+    """A deadline whose thread looks so many times during each call."""
+
+    def __init__(self, looks: int) -> None:
+        super().__init__(60.0)
+        self._looks_per_call = looks
+
+    def __enter__(self) -> None:
+        """Let time pass."""
+        self.looks += self._looks_per_call
+
+
 class Bench:
     """An exactly-once committer with the fakes around it."""
 
-    def __init__(self, *, shared: bool = False, seconds_per_call: float = 0.0) -> None:
-        ticks = count(0.0, seconds_per_call)
+    def __init__(self, *, shared: bool = False, looks_per_call: int = 0) -> None:
         self.broker = FakeBroker.with_partitions(1)
         self.broker.refuses = lambda each: each.value == b"bad"
         self.source, self.sink = FakeSource(self.broker), FakeSink(self.broker)
@@ -65,10 +75,9 @@ class Bench:
         self.committer = ExactlyOnce(
             self.sink,
             self.source,
-            deadline=DEADLINE,
+            deadline=Looking(looks_per_call),
             id_is_shared=shared,
             waiting=self.waits.append,
-            clock=lambda: next(ticks),
         )
         self.committer.start()
         self.broker.calls.clear()

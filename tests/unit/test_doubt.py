@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from lanternpipe.errors import FatalFailure, KafkaFailure
-from tests.unit.commits import HERE, Bench, abortable, batch, doubtful, fenced, lost
+from tests.unit.commits import HERE, Bench, abortable, batch, doubtful, fatal, fenced, lost
 
 
 @pytest.mark.parametrize("call", ["send_offsets", "commit", "abort"])
@@ -153,9 +153,43 @@ def test_fenced_with_an_own_id_means_too_late(call: str) -> None:
     assert bench.values == [b"a"]
 
 
+@pytest.mark.parametrize("told_by", ["flush", "a record"])
+def test_a_fence_that_shows_in_the_flush_ends_the_process(told_by: str) -> None:
+    """A producer that learns while it undoes work that it is fenced takes over from nobody."""
+    bench = Bench(shared=True)
+    bench.broker.fail("send_offsets", abortable())
+    if told_by == "flush":
+        bench.broker.fail("flush", fenced())
+    else:
+        bench.sink.refuse_next("INVALID_PRODUCER_EPOCH")
+    bench.committer.send(batch(b"a"))
+    with pytest.raises(FatalFailure, match="PIPELINE_INSTANCE"):
+        bench.committer.commit({HERE: 1})
+    assert "rebuild" not in bench.calls
+
+
+def test_a_fatal_error_that_shows_in_the_flush_ends_the_process() -> None:
+    """What is fatal stays so, also where it shows while work is undone."""
+    bench = Bench()
+    bench.broker.fail("send_offsets", abortable())
+    bench.broker.fail("flush", fatal())
+    bench.committer.send(batch(b"a"))
+    with pytest.raises(FatalFailure):
+        bench.committer.commit({HERE: 1})
+
+
+def test_a_connection_lost_while_committing_is_doubt() -> None:
+    """The client may have committed on its own second attempt, before it fails."""
+    bench = Bench()
+    bench.broker.fail("commit", abortable())
+    bench.committer.send(batch(b"a"))
+    bench.sink.disturbed = True
+    assert lost(lambda: bench.committer.commit({HERE: 1})).ask_broker
+
+
 def test_fenced_by_a_broker_that_was_away_is_no_other_process() -> None:
     """A fence that comes after a long wait may be the end of an expired transaction: go on."""
-    bench = Bench(shared=True, seconds_per_call=2.0)
+    bench = Bench(shared=True, looks_per_call=3)
     bench.broker.fail("commit", fenced())
     bench.committer.send(batch(b"a"))
     assert lost(lambda: bench.committer.commit({HERE: 1})).ask_broker

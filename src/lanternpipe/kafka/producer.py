@@ -189,12 +189,21 @@ class TransactionalProducer(RecordProducer):
 
     def rebuild(self) -> None:
         """Replace the client by a new one with the same id, not yet initialised."""
+        # What each record holds is freed by its delivery report alone.
+        with suppress(KafkaException, KafkaFailure):
+            self._producer.purge()
+            self.poll(0)
         self._producer = self._open()
 
     def _refused(self, error: KafkaError, topic: str) -> KafkaFailure:
         refused = super()._refused(error, topic)
-        if error.code() in {KafkaError._STATE, KafkaError._FATAL}:
-            # The transaction has failed before; aborting it tells why.
+        if error.code() == KafkaError._FATAL:
+            try:
+                self.abort()  # refused at once, with the reason
+            except KafkaFailure as told:
+                return told
+        if error.code() == KafkaError._STATE:
+            # The transaction has failed before; its end tells why.
             return AbortableFailure(error.name(), str(refused))
         return refused
 

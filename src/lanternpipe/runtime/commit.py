@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Protocol
 
 from lanternpipe.errors import (
@@ -18,8 +16,12 @@ from lanternpipe.records import Outgoing, TopicPartition
 from lanternpipe.runtime.watchdog import Deadline
 
 FLUSH_SECONDS = 30.0
-SLOW_SECONDS = 1.0  # an answer of the broker usually takes milliseconds
+LONG_WAIT = 3  # seconds; an answer of the broker usually takes milliseconds
 ABORT_FLUSH_SECONDS = 1.0  # what has no answer by then is not waited for: see `_end`
+
+
+# What a record comes back with when its producer has been fenced.
+FENCED_CODES = frozenset({"INVALID_PRODUCER_EPOCH", "PRODUCER_FENCED", "_FENCED"})
 
 
 class WorkLostError(Exception):
@@ -83,7 +85,6 @@ class ExactlyOnce:
         id_is_shared: Whether another process could have the same transactional id; if not, being
             fenced only means that the transaction outlived its time-out.
         waiting: Called whenever a call has to be made again.
-        clock: Seconds, from any start.
     """
 
     def __init__(
@@ -94,14 +95,12 @@ class ExactlyOnce:
         deadline: Deadline,
         id_is_shared: bool,
         waiting: Callable[[str], None],
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._sink = sink
         self._source = source
         self._deadline = deadline
         self._id_is_shared = id_is_shared
         self._waiting = waiting
-        self._clock = clock
         self._open = False
         self._unsure = False
         self._metadata: object = None
@@ -139,7 +138,7 @@ class ExactlyOnce:
     def abort(self) -> None:
         """Abort the transaction, if one is open."""
         if self._open:
-            self._end(acknowledged=self._acknowledged())
+            self._end()
 
     def serve(self) -> None:
         """Serve the client's events; what they tell matters only while a transaction is open."""
@@ -163,44 +162,50 @@ class ExactlyOnce:
 
     def _undo(self, failure: AbortableFailure | FencedFailure) -> None:
         """Get rid of the transaction, then say that its work is lost."""
+        self._unsure = self._sink.take_disturbance() or self._unsure
         certain = not self._unsure
         refusal = None
         if isinstance(failure, FencedFailure):
             self._replace(failure)
             certain = False
         else:
-            acknowledged = self._acknowledged()
-            refusal = self._sink.take_refusal()
-            certain = self._end(acknowledged=acknowledged) and certain
+            aborted, refusal = self._end()
+            certain = certain and aborted
         refusal = refusal or Refusal(failure.code, record_at_fault=False)
         raise WorkLostError(
             refusal.code, refused=refusal.record_at_fault, ask_broker=not certain
         ) from failure
 
-    def _acknowledged(self) -> bool:
-        """Serve delivery reports; return whether all records of the transaction have arrived."""
-        # What is fatal or fenced is told again by the call that follows.
-        with self._deadline, suppress(FatalFailure, FencedFailure):
-            return not self._sink.flush(ABORT_FLUSH_SECONDS) and not self._sink.take_undelivered()
-        return False
+    def _end(self) -> tuple[bool, Refusal | None]:
+        """End the transaction without its work.
 
-    def _end(self, *, acknowledged: bool) -> bool:
-        """End the transaction without its work; return whether it certainly was not committed.
+        Returns whether it certainly was not committed, and the record that was refused.
 
         Aborted with records under way, the client gives their sequence numbers to the records of
         its next transaction. The broker may have written the old ones: it takes the new ones for
         repeats of them, acknowledges and drops them. So then the client is replaced, whose
         initialisation aborts the transaction, too. It also dies of such aborts (librdkafka#4849).
         """
-        self._open = False
-        if not acknowledged:
-            self._renew()
-            return True
         try:
-            self._until_known(self._sink.abort)
+            with self._deadline:
+                waiting = self._sink.flush(ABORT_FLUSH_SECONDS)
+            refusal = self._sink.take_refusal()
+            given_up = self._sink.take_undelivered()
+            if refusal and refusal.code in FENCED_CODES:
+                raise FencedFailure(refusal.code, "producing")  # noqa: TRY301  # as a call tells it
+            self._open = False
+            if waiting or given_up:
+                self._renew()
+                return True, refusal
+            return self._abort(), refusal
         except FencedFailure as failure:
             self._replace(failure)
-            return False
+            return False, None
+
+    def _abort(self) -> bool:
+        """Abort; return whether it is certain that this very transaction was aborted."""
+        try:
+            self._until_known(self._sink.abort)
         except AbortableFailure:
             self._unsure = True
             return False
@@ -226,13 +231,14 @@ class ExactlyOnce:
     def _renew(self) -> None:
         """Replace the client; what it left open is aborted."""
         self._open = False
-        self._sink.rebuild()
+        with self._deadline:
+            self._sink.rebuild()
         self.start()
 
     def _until_known(self, call: Callable[[], None]) -> None:
         """Make a call again for as long as the client says that it may be."""
         while True:
-            began = self._clock()
+            looks = self._deadline.looks
             try:
                 with self._deadline:
                     call()
@@ -240,8 +246,9 @@ class ExactlyOnce:
                 self._unsure = self._unsure or failure.indefinite
                 self._waiting(failure.code)
             except FencedFailure:
-                # The broker was away, so it may just as well have ended the transaction itself.
-                self._unsure = self._unsure or self._clock() - began > SLOW_SECONDS
+                # After a long wait the transaction may just as well have expired. Counted in looks,
+                # which a zombie's watchdog did not take: it is to give way to its successor.
+                self._unsure = self._unsure or self._deadline.looks - looks >= LONG_WAIT
                 raise
             else:
                 return

@@ -19,10 +19,16 @@ class Deadline:
     Used as a context manager around each such call. One thread watches; entering and leaving
     cost a fraction of a microsecond. A process that hangs is worse than one that ends: it still
     sends heartbeats, so nobody takes over its partitions.
+
+    Attributes:
+        seconds: The limit.
+        looks: How often the thread has looked, about once a second; stands still while the
+            process is frozen.
     """
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
+        self.looks = 0
         self._until: float | None = None
         self._thread: threading.Thread | None = None
 
@@ -44,6 +50,7 @@ class Deadline:
         pause = threading.Event()
         while True:
             pause.wait(min(1.0, self.seconds / 4))
+            self.looks += 1
             until = self._until
             if until is not None and time.monotonic() > until:
                 end_process(
