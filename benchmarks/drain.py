@@ -23,6 +23,7 @@ from benchmarks.machine import await_calm, busy_seconds, cpu_seconds, peak_rss_m
 
 WINDOW = (0.15, 0.95)  # of the records
 SAMPLE_SECONDS = 0.1
+LEAST_SAMPLES = 10
 STUCK_SECONDS = 60.0
 NOISY_CORES = 0.3  # a run during which others took more is made again
 TRIES = 4
@@ -93,6 +94,8 @@ def summary(contender: str, samples: list[Sample], records: int, rss: float) -> 
     """Work out the figures of a run. Pure."""
     low, high = (share * records for share in WINDOW)
     window = [sample for sample in samples if low <= sample.done <= high]
+    if len(window) < LEAST_SAMPLES:
+        raise SystemExit(f"{contender}: too quick to be measured; give more records")
     first, last = window[0], window[-1]
     seconds, done = last.at - first.at, last.done - first.done
     process, broker = last.process - first.process, last.broker - first.broker

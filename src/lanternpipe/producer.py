@@ -162,6 +162,10 @@ class EventProducer(Generic[Event]):
             if traced is not None:
                 traced.finished(failure.code, -1, -1)
             raise DeliveryError(str(failure)) from failure
+        except DeliveryError:
+            if traced is not None:
+                traced.finished("_QUEUE_FULL", -1, -1)
+            raise
         with self._lock:
             self.sent += 1
             serve = self._thread is None and self.sent % POLL_EVERY == 0

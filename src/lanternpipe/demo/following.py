@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from lanternpipe.demo.trace_tree import Trace
-from lanternpipe.errors import RetriableFailure
+from lanternpipe.errors import LanternpipeError
 from lanternpipe.ops.journey import ORIGIN, Found, Journey
 from lanternpipe.records import Place, Records, TopicPartition
 
@@ -114,8 +114,8 @@ class Following:
             return
         try:
             found = self._follow(chosen, search)
-        except RetriableFailure:
-            return  # the next look chooses again
+        except LanternpipeError:
+            return  # a panel is not to end the demo; the next look chooses again
         more = found.known - self.followed.known
         if found.known and (more > 0 or (more == 0 and not held)):
             self.followed, self._since = found, self._clock()

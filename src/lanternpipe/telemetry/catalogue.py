@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final, Literal, NamedTuple
 
 SEMCONV: Final = "1.44.0"
+SCHEMA_URL: Final = f"https://opentelemetry.io/schemas/{SEMCONV}"
 
 Kind = Literal["counter", "gauge", "histogram", "info"]
 
@@ -248,7 +249,7 @@ SPAN_FATES = Metric(
     "spans",
     ("fate",),
     "Spans by what became of them: exported, dropped (no Collector, or a full queue), or capped "
-    "(never made, as there were too many in a second).",
+    "(of a record, never made, as there were too many in a second).",
     zeros=(("exported",), ("dropped",), ("capped",)),
 )
 LINKS_OMITTED = Metric(

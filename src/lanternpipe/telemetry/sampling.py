@@ -43,7 +43,7 @@ class Parent(NamedTuple):
 
 
 class Allowance:
-    """Grants so many of something each second.
+    """Grants so many of something each second; for one thread at a time.
 
     Args:
         per_second: How many.
@@ -56,7 +56,7 @@ class Allowance:
 
     def take(self, wanted: int, second: int) -> int:
         """Return how many of those wanted are granted in this second."""
-        if second != self._second:
+        if second > self._second:
             self._second, self._left = second, self._per_second
         granted = min(wanted, self._left)
         self._left -= granted

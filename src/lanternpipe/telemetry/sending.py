@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from threading import Lock
 from typing import NamedTuple
 
 from opentelemetry import trace
@@ -17,7 +18,7 @@ from opentelemetry.trace import (
 )
 
 from lanternpipe.settings import SPANS_PER_SECOND
-from lanternpipe.telemetry.catalogue import SEMCONV
+from lanternpipe.telemetry.catalogue import SCHEMA_URL
 from lanternpipe.telemetry.sampling import Allowance, decides, threshold, written
 from lanternpipe.version import VERSION
 
@@ -65,9 +66,8 @@ class SendTracer:
         self._limit = threshold(ratio)
         self._callers = callers
         self._spans = Allowance(per_second)
-        self._tracer = tracer or trace.get_tracer(
-            "lanternpipe", VERSION, schema_url=f"https://opentelemetry.io/schemas/{SEMCONV}"
-        )
+        self._lock = Lock()
+        self._tracer = tracer or trace.get_tracer("lanternpipe", VERSION, schema_url=SCHEMA_URL)
 
     def begin(self, key: bytes | None, value: bytes | None, create_ms: int) -> Traced | None:
         """Begin the span of a record; None if it is not traced."""
@@ -79,8 +79,10 @@ class SendTracer:
                 return None
         elif not self._limit or not decides(key, value, create_ms, self._limit):
             return None
-        if not self._spans.take(1, create_ms // 1_000):
-            self.capped += 1
+        with self._lock:
+            granted = self._spans.take(1, create_ms // 1_000)
+            self.capped += not granted
+        if not granted:
             ids = caller if caller.is_valid else _random_context()
             return Traced(written(ids.trace_id, ids.span_id), lambda *_: None)
         span = self._tracer.start_span(

@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from lanternpipe.errors import ConfigError
 from lanternpipe.ports import Log
 from lanternpipe.settings import TelemetrySettings
+from lanternpipe.telemetry.catalogue import SCHEMA_URL
 from lanternpipe.telemetry.sampling import DEFAULT_RATIO, ratio_from
 from lanternpipe.telemetry.sending import SendTracer
 from lanternpipe.telemetry.spans import EVERY_SECONDS, SpanQueue, quiet_exporter
@@ -54,7 +55,7 @@ class Traces(NamedTuple):
         """Return what traces the records of a producer."""
         provider = TracerProvider(sampler=ALWAYS_ON, resource=self.resource)
         provider.add_span_processor(_Handing(self.spans))
-        tracer = provider.get_tracer("lanternpipe", VERSION)
+        tracer = provider.get_tracer("lanternpipe", VERSION, schema_url=SCHEMA_URL)
         return SendTracer(topic, self.ratio, tracer, callers=False, per_second=self.per_second)
 
 

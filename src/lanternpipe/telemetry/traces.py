@@ -21,7 +21,7 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode,
 
 from lanternpipe.measures import Exemplar
 from lanternpipe.records import Headers, Records
-from lanternpipe.telemetry.catalogue import SEMCONV
+from lanternpipe.telemetry.catalogue import SCHEMA_URL
 from lanternpipe.telemetry.sampling import (
     Allowance,
     Parent,
@@ -33,9 +33,7 @@ from lanternpipe.telemetry.sampling import (
 from lanternpipe.version import VERSION
 
 MOST_LINKS: Final = 128
-SCOPE: Final = InstrumentationScope(
-    "lanternpipe", VERSION, f"https://opentelemetry.io/schemas/{SEMCONV}"
-)
+SCOPE: Final = InstrumentationScope("lanternpipe", VERSION, SCHEMA_URL)
 FLAGS: Final = TraceFlags(TraceFlags.SAMPLED)
 UNSET: Final = Status(StatusCode.UNSET)
 
