@@ -43,7 +43,7 @@ class TracedRun(Protocol):
         """Trace a record because it failed; returns the ``traceparent`` of its dead letter."""
 
     def end(
-        self, failures: Mapping[int, tuple[str, str]], began: float, polled: float
+        self, failures: Mapping[int, tuple[str, str]], began: float, polled: tuple[float, float]
     ) -> Exemplar | None:
         """Finish the spans of the run, which has been sent; returns one record as an exemplar."""
 

@@ -117,7 +117,7 @@ class Processor:
             source, self.work, start=start, group=group, health=health, log=log
         )
         self.sight = Sight()
-        self._polled_at = 0.0
+        self._polled = (0.0, 0.0)
         self._sighted_at = 0.0
 
     def run(self, stopping: Callable[[], bool]) -> None:
@@ -166,12 +166,13 @@ class Processor:
     def _fetch(self) -> Fetched:
         measures, work = self.measures, self.work
         measures.phases.enter("poll")
-        self._polled_at = self._clock()
+        polled_at = self._clock()
         began = measures.poll_begins()
         fetched = self._source.fetch(
             work.room(self._batch_records), work.seconds_until_due(IDLE_WAIT)
         )
         measures.phases.enter("other")
+        self._polled = (polled_at, self._clock())
         if work.positions.snapshot().keys() != self.sight.positions.keys():
             self._look()  # what came may take long, and new partitions have their lag already
         measures.polled(began, records=sum(map(len, fetched.runs)))
@@ -210,5 +211,5 @@ class Processor:
             enter("other")
             measures.processed(stamps, measures.now() - began)
             failures = {offset: (cause.kind, cause.stage) for offset, cause in plan.causes}
-            if exemplar := traced.end(failures, began_at, self._polled_at):
+            if exemplar := traced.end(failures, began_at, self._polled):
                 measures.exemplify("processed", exemplar)

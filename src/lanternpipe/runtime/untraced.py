@@ -19,7 +19,7 @@ class Untraced(NamedTuple):
         return None
 
     def end(
-        self, _failures: Mapping[int, tuple[str, str]], _began: float, _polled: float
+        self, _failures: Mapping[int, tuple[str, str]], _began: float, _polled: tuple[float, float]
     ) -> Exemplar | None:
         """Emit nothing."""
         return None

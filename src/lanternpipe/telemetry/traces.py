@@ -65,14 +65,14 @@ class TracedRun:
         return written(context.trace_id, context.span_id)
 
     def end(
-        self, failures: Mapping[int, tuple[str, str]], began: float, polled: float
+        self, failures: Mapping[int, tuple[str, str]], began: float, polled: tuple[float, float]
     ) -> Exemplar | None:
         """Emit the spans of the run, which has been sent; returns one record as an exemplar.
 
         Args:
             failures: Kind and stage of those that went to the dead letters, by offset.
             began: When the work on the run began, in seconds since 1970.
-            polled: When the poll that brought it began.
+            polled: When the poll that brought it began and ended.
         """
         return self.tracer.end(self, failures, began, polled) if self.parents else None
 
@@ -155,7 +155,7 @@ class RecordTracer:
         run: TracedRun,
         failures: Mapping[int, tuple[str, str]],
         began: float,
-        polled: float,
+        polled: tuple[float, float],
     ) -> Exemplar | None:
         """As ``TracedRun.end``, for a run with traced records."""
         ended = self._clock()
@@ -166,7 +166,7 @@ class RecordTracer:
         self.capped += len(run.parents) - len(places)
         if not places:
             return None
-        batch = self._batch_spans(run, places, began, polled, ended)
+        batch = self._batch_spans(run, places, polled, (began, ended))
         for place in places:
             self._record_span(run, place, batch, failures, (began, ended))
         last = places[-1]
@@ -184,7 +184,11 @@ class RecordTracer:
         return SpanContext(trace, self._bits(64) or 1, is_remote=False, trace_flags=FLAGS)
 
     def _batch_spans(
-        self, run: TracedRun, places: Sequence[int], began: float, polled: float, ended: float
+        self,
+        run: TracedRun,
+        places: Sequence[int],
+        polled: tuple[float, float],
+        times: tuple[float, float],
     ) -> SpanContext:
         count = {"messaging.batch.message_count": len(run.records)}
         links = [
@@ -197,7 +201,7 @@ class RecordTracer:
             "poll",
             SpanKind.CLIENT,
             self.context(None),
-            (polled, began),
+            polled,
             attributes=count,
             links=links,
         )
@@ -207,7 +211,7 @@ class RecordTracer:
             "process",
             SpanKind.CONSUMER,
             context,
-            (began, ended),
+            times,
             attributes=count,
             links=links,
         )
