@@ -39,7 +39,7 @@ bench: $(VENV)/.dev ## Processor against the bare loop, on a real Kafka (about f
 bench-latency: $(VENV)/.dev ## Latency at 5,000 records/s, on a real Kafka (about six minutes)
 	@$(BIN)/python -m benchmarks.latency $(ARGS)
 
-bench-telemetry: $(VENV)/.dev $(VENV)/.stock ## What each signal costs, on a real Kafka (about a quarter of an hour)
+bench-telemetry: $(VENV)/.dev $(VENV)/.stock ## What each signal costs, on a real Kafka (about twelve minutes)
 	@$(BIN)/python -m benchmarks.telemetry $(ARGS)
 
 generate: $(VENV)/.dev ## Write the generated documents anew

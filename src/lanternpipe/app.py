@@ -231,8 +231,9 @@ def process(settings: Settings, pipeline: Pipeline[Any, Any], log: PipelineLog) 
             raise
         finally:
             app.committer.close(timeout=2.0)
-        outcomes = app.processor.work.outcomes
-        log("info", "stopped", consumed=outcomes.consumed, **outcomes.totals())
+    # Last of all, behind what the end of the traces has to say.
+    outcomes = app.processor.work.outcomes
+    log("info", "stopped", consumed=outcomes.consumed, **outcomes.totals())
 
 
 def wait_for_topics(

@@ -112,6 +112,8 @@ def produce_events(
                 seconds=options.seconds,
                 stopping=stop,
                 progress=tell,
+                # A report that waits to be served would make its span last as long.
+                pause=producer.serve,
             )
         finally:
             undelivered = producer.close(settings.shutdown_grace)

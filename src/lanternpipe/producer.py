@@ -199,9 +199,9 @@ class EventProducer(Generic[Event]):
             raise error or DeliveryError(f"{self._topic}: not delivered")
         return place
 
-    def serve(self) -> None:
-        """Serve delivery reports that have come in, without waiting."""
-        self._client.poll(0)
+    def serve(self, timeout: float = 0.0) -> None:
+        """Serve delivery reports that have come in, waiting up to ``timeout`` seconds for one."""
+        self._client.poll(timeout)
 
     def flush(self, timeout: float) -> int:
         """Wait up to ``timeout`` seconds; return how many events are still not acknowledged."""

@@ -57,7 +57,7 @@ def produce(
         stopping: Whether to end early.
         progress: Told of the number sent and the seconds since the start, twice a second.
         clock: Monotonic seconds.
-        pause: Waits so many seconds.
+        pause: Waits up to so many seconds.
     """
     if rate is not None and seconds is not None:
         scheduled = round(rate * seconds)

@@ -212,7 +212,8 @@ DEAD_LETTERS = Metric(
     "gauge",
     "records",
     ("topic",),
-    "Dead letters that the topic holds.",
+    "Offsets that the topic of the dead letters holds: its letters, and one marker for each "
+    "transaction that wrote some.",
 )
 DEAD_LETTERS_AGE = Metric(
     "pipeline_dead_letters_oldest_age_seconds",
@@ -267,6 +268,7 @@ STATS_AGE = Metric(
     "Age of the client's statistics; old ones freeze all rdkafka metrics.",
 )
 
+# They come with the client's first statistics, some seconds after the start.
 CLIENT_METRICS: Final = (
     STATS_AGE,
     Metric("rdkafka_reply_queue_operations", "gauge", "operations", CLIENT,
@@ -434,7 +436,8 @@ LOG_LINES: Final[dict[str, LogLine]] = {
         *("app", "brokers", "group", "delivery", "instance", "metrics"),
     ),
     "traces_not_delivered": _line(
-        "The Collector takes no spans, or fewer than are made; said once.", "dropped"
+        "The Collector takes no spans, or fewer than are made; said once.",
+        *("dropped", "endpoint", "hint"),
     ),
     "traces_delivered_again": _line("The Collector takes spans again.", "dropped"),
     "telemetry_log": _line("A line of OpenTelemetry's own log.", "text"),

@@ -76,8 +76,7 @@ def ratio_from(environment: Mapping[str, str], default: float = DEFAULT_RATIO) -
     name = environment.get("OTEL_TRACES_SAMPLER", "")
     if name and name not in _SAMPLERS:
         raise ConfigError(
-            f"OTEL_TRACES_SAMPLER={name} is not supported: a record that carries a decision keeps "
-            f"it, so give one of {', '.join(_SAMPLERS)}"
+            f"OTEL_TRACES_SAMPLER={name} is not supported: give one of {', '.join(_SAMPLERS)}"
         )
     fixed = _SAMPLERS.get(name)
     if fixed is not None:

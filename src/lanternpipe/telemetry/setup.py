@@ -24,6 +24,7 @@ from lanternpipe.telemetry.traces import RecordTracer
 from lanternpipe.version import VERSION
 
 CLOSE_SECONDS = 2.0
+DEFAULT_ENDPOINT = "http://localhost:4318"  # OpenTelemetry's
 
 
 class Traces(NamedTuple):
@@ -94,7 +95,10 @@ def traces(
     resource = Resource.create({"service.version": VERSION}).merge(
         Resource.create({"service.name": os.environ.get("OTEL_SERVICE_NAME") or service})
     )
-    spans = SpanQueue(exporter or OTLPSpanExporter(), log, every=every)
+    endpoint = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or (
+        os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or DEFAULT_ENDPOINT
+    )
+    spans = SpanQueue(exporter or OTLPSpanExporter(), log, every=every, endpoint=endpoint)
     try:
         yield Traces(spans, resource, share, settings.spans_per_second)
     finally:

@@ -16,6 +16,7 @@ from lanternpipe.ports import Log
 QUEUE_SPANS = 2_048
 BATCH_SPANS = 512
 EVERY_SECONDS = 1.0
+HINT = "set OTEL_EXPORTER_OTLP_ENDPOINT, or PIPELINE_TELEMETRY__SIGNALS=metrics,logs for no traces"
 
 
 class SpanQueue:
@@ -28,13 +29,22 @@ class SpanQueue:
         exporter: Sends a batch, waiting and trying again as it thinks fit.
         log: Told once when spans are lost, and once when they are delivered again.
         every: Seconds for which spans are collected before they are handed on.
+        endpoint: Where the exporter sends them, for the log.
 
     Attributes:
         exported: Spans that were delivered.
     """
 
-    def __init__(self, exporter: SpanExporter, log: Log, *, every: float = EVERY_SECONDS) -> None:
+    def __init__(
+        self,
+        exporter: SpanExporter,
+        log: Log,
+        *,
+        every: float = EVERY_SECONDS,
+        endpoint: str = "",
+    ) -> None:
         self.exported = 0
+        self._endpoint = endpoint
         # Apart, as each is counted by another thread.
         self._refused = self._undelivered = 0
         self._exporter = exporter
@@ -108,7 +118,13 @@ class SpanQueue:
     def _tell_loss(self) -> None:
         if not self._losing:
             self._losing = True
-            self._log("warning", "traces_not_delivered", dropped=self.dropped)
+            self._log(
+                "warning",
+                "traces_not_delivered",
+                dropped=self.dropped,
+                endpoint=self._endpoint,
+                hint=HINT,
+            )
 
 
 def quiet_exporter(log: Callable[[str], None]) -> None:
