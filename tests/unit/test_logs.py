@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import logging
 import threading
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
 
+import lanternpipe
 from lanternpipe.ports import Log
 from lanternpipe.settings import LogSettings
+from lanternpipe.telemetry.catalogue import COMMON_LOG_FIELDS, LOG_LINES
 from lanternpipe.telemetry.logs import QUEUE_LINES, REPEAT_SECONDS, REPEATS, PipelineLog
 from tests.fakes import Clock
+
+SOURCES = Path(lanternpipe.__file__).parent
+LEVELS = {"debug", "info", "warning", "error"}
 
 
 class Terminal(io.StringIO):
@@ -179,3 +187,31 @@ def test_closing_a_blocked_log_ends() -> None:
     log.close(0.1)
     assert time.monotonic() - before < 5.0
     stream.reads.set()
+
+
+def log_calls() -> Iterator[tuple[str, set[str]]]:
+    """Yield event and fields of each call in the sources that writes a log line."""
+    for path in sorted(SOURCES.rglob("*.py")):
+        if path.parent.name == "demo":  # its notes go to its own board
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call) or len(node.args) != 2:
+                continue
+            level, event = node.args
+            if not isinstance(event, ast.Constant):
+                continue
+            leveled = isinstance(level, ast.Constant) and level.value in LEVELS
+            if leveled or event.value in LOG_LINES:
+                yield str(event.value), {each.arg for each in node.keywords if each.arg}
+
+
+def test_the_catalogue_holds_every_line_that_is_written_and_no_other() -> None:
+    """A line or field that is not declared would be left out; one that nobody writes is no use."""
+    calls = list(log_calls())
+    assert {event for event, _ in calls} == set(LOG_LINES)
+    undeclared = [
+        (event, field)
+        for event, fields in calls
+        for field in fields - LOG_LINES[event].fields - COMMON_LOG_FIELDS
+    ]
+    assert not undeclared
