@@ -22,7 +22,8 @@ import msgspec
 
 from benchmarks.broker import Broker, open_broker
 from benchmarks.contender import ROOT, processor, running
-from benchmarks.machine import await_calm, busy_seconds, cpu_seconds, describe, require_linux
+from benchmarks.machine import await_calm, busy_seconds, cpu_seconds, require_linux
+from benchmarks.rounds import save
 
 RESULTS = ROOT / "benchmarks/results/latency.json"
 
@@ -140,10 +141,7 @@ def main() -> None:
     print(f"\n{table(runs)}")
     if options.keep:
         return
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    facts = {"machine": describe(), "rate": RATE, "runs": msgspec.to_builtins(runs)}
-    RESULTS.write_text(json.dumps(facts, indent=2) + "\n")
-    print(f"\nwritten: {RESULTS.relative_to(ROOT)}")
+    save(RESULTS, {"rate": RATE, "runs": msgspec.to_builtins(runs)}, {})
 
 
 if __name__ == "__main__":

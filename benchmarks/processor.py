@@ -10,11 +10,8 @@ before the rounds does not count.
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from functools import partial
-from statistics import median
 
 import msgspec
 
@@ -22,7 +19,8 @@ from benchmarks.broker import Broker, open_broker, preload
 from benchmarks.chart import Bar, bar_chart
 from benchmarks.contender import ROOT, Contender, processor, running
 from benchmarks.drain import Run, calm_drain, drain
-from benchmarks.machine import describe, require_linux
+from benchmarks.machine import require_linux
+from benchmarks.rounds import Rounds, markdown, middle, noise, ratios, save, spread
 
 RESULTS = ROOT / "benchmarks/results/processor.json"
 PICTURE = ROOT / "docs/images/benchmark-processor.svg"
@@ -46,7 +44,7 @@ def start(contender: str, servers: str, output: str) -> AbstractContextManager[C
     return running(["-m", "lanternpipe", "process"], **environment)
 
 
-def table(rounds: list[list[Run]]) -> str:
+def table(rounds: Rounds) -> str:
     """Return the medians of all rounds and the ratios to the yardstick, as Markdown. Pure."""
     columns = [
         "contender",
@@ -57,37 +55,29 @@ def table(rounds: list[list[Run]]) -> str:
         "peak RSS MiB",
         "s to full speed",
     ]
-    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    rows = []
     for contender in CONTENDERS:
-        runs = [run for each in rounds for run in each if run.contender == contender]
-        ratios = [run.cpu_us / base.cpu_us for run, base in pairs(rounds, contender)]
-        lines.append(
-            f"| {contender} | {median(run.records_per_second for run in runs):,.0f} "
-            f"| {median(run.cpu_us for run in runs):.2f} "
-            f"| {median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) "
-            f"| {median(run.broker_cpu_us for run in runs):.2f} "
-            f"| {median(run.rss_mib for run in runs):.0f} "
-            f"| {median(run.full_speed_s for run in runs):.1f} |"
+        middles = partial(middle, rounds, contender)
+        rows.append(
+            [
+                contender,
+                f"{middles(lambda run: run.records_per_second):,.0f}",
+                f"{middles(lambda run: run.cpu_us):.2f}",
+                spread(ratios(rounds, contender, YARDSTICK)),
+                f"{middles(lambda run: run.broker_cpu_us):.2f}",
+                f"{middles(lambda run: run.rss_mib):.0f}",
+                f"{middles(lambda run: run.full_speed_s):.1f}",
+            ]
         )
-    return "\n".join(lines)
+    return markdown(columns, rows)
 
 
-def pairs(rounds: list[list[Run]], contender: str) -> Iterator[tuple[Run, Run]]:
-    """Yield each run of a contender with the yardstick's run of the same round."""
-    for runs in rounds:
-        by_name = {run.contender: run for run in runs}
-        yield by_name[contender], by_name[YARDSTICK]
-
-
-def picture(rounds: list[list[Run]]) -> str:
+def picture(rounds: Rounds) -> str:
     """Draw the CPU time per record. Pure."""
     bars = []
     for contender in CONTENDERS:
-        runs = [run for each in rounds for run in each if run.contender == contender]
-        cost, speed = (
-            median(run.cpu_us for run in runs),
-            median(run.records_per_second for run in runs),
-        )
+        cost = middle(rounds, contender, lambda run: run.cpu_us)
+        speed = middle(rounds, contender, lambda run: run.records_per_second)
         name = "bare loop, at least once" if contender == YARDSTICK else f"Lanternpipe, {contender}"
         bars.append(Bar(name, cost, f"{cost:.2f} µs · {speed:,.0f} records/s"))
     return bar_chart("CPU time per record, one process", bars)
@@ -130,20 +120,11 @@ def main() -> None:
     require_linux()
     with open_broker() as broker:
         rounds = measure(broker, options.records, options.rounds)
-    noise = max(run.foreign_cores for runs in rounds for run in runs)
-    print(f"\n{table(rounds)}\n\nothers took at most {noise:.2f} cores during a run")
+    print(f"\n{table(rounds)}\n\nothers took at most {noise(rounds):.2f} cores during a run")
     if options.keep:
         return
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    facts = {
-        "machine": describe(),
-        "records": options.records,
-        "rounds": msgspec.to_builtins(rounds),
-    }
-    RESULTS.write_text(json.dumps(facts, indent=2) + "\n")
-    PICTURE.parent.mkdir(parents=True, exist_ok=True)
-    PICTURE.write_text(picture(rounds))
-    print(f"\nwritten: {RESULTS.relative_to(ROOT)}, {PICTURE.relative_to(ROOT)}")
+    facts = {"records": options.records, "rounds": msgspec.to_builtins(rounds)}
+    save(RESULTS, facts, {PICTURE: picture(rounds)})
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ time: the one that takes spans is a few lines that read and forget.
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import socket
 import threading
@@ -35,7 +34,8 @@ from benchmarks.broker import Broker, open_broker, preload
 from benchmarks.chart import Bar, bar_chart
 from benchmarks.contender import ROOT, Contender, processor, running
 from benchmarks.drain import Run, calm_drain, drain
-from benchmarks.machine import describe, require_linux
+from benchmarks.machine import require_linux
+from benchmarks.rounds import Rounds, markdown, middle, noise, paired, ratios, save, spread
 from lanternpipe.records import TRACEPARENT, Headers
 from lanternpipe.telemetry.sampling import decides, threshold, written
 
@@ -185,7 +185,7 @@ def start(
     return running(arguments, python=str(STOCK_PYTHON), **told)
 
 
-def table(rounds: list[list[Run]]) -> str:
+def table(rounds: Rounds) -> str:
     """Return the medians of all rounds and the ratios to everything off, as Markdown. Pure."""
     columns = [
         "on",
@@ -196,64 +196,47 @@ def table(rounds: list[list[Run]]) -> str:
         "records/s",
         "peak RSS MiB",
     ]
-    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    rows = []
     for row in ROWS:
-        cost, speed, rss = figures(rounds, row)
-        ratios = within(rounds, row, base_of(row))
-        lines.append(
-            f"| {row.name} | {row.topic} | {cost:.2f} "
-            f"| {median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) "
-            f"| {median(within(rounds, row, root_of(row))):.2f} "
-            f"| {speed:,.0f} | {rss:.0f} |"
+        to_base = ratios(rounds, row.name, base_of(row).name)
+        to_root = ratios(rounds, row.name, root_of(row).name)
+        rows.append(
+            [
+                row.name,
+                row.topic,
+                f"{middle(rounds, row.name, lambda run: run.cpu_us):.2f}",
+                spread(to_base),
+                f"{median(to_root):.2f}",
+                f"{middle(rounds, row.name, lambda run: run.records_per_second):,.0f}",
+                f"{middle(rounds, row.name, lambda run: run.rss_mib):.0f}",
+            ]
         )
-    return "\n".join(lines)
+    return markdown(columns, rows)
 
 
-def robustness(rounds: list[list[Run]]) -> str:
+def robustness(rounds: Rounds) -> str:
     """Return what a Collector that is away costs, as Markdown. Pure."""
-    lines = [
-        "| Collector | throughput (min to max) | peak RSS against one that takes spans |",
-        "|---|---|---|",
+    columns = [
+        "Collector",
+        "throughput (min to max)",
+        "peak RSS against one that takes spans",
     ]
+    rows = []
     for name in ("all, Collector absent", "all, Collector hangs"):
-        pairs = paired(rounds, BY_NAME[name], BY_NAME[AIM])
+        pairs = paired(rounds, name, AIM)
         speeds = [one.records_per_second / other.records_per_second for one, other in pairs]
         growth = median(one.rss_mib - other.rss_mib for one, other in pairs)
-        lines.append(
-            f"| {name.rpartition(' ')[2]} | {median(speeds):.3f} "
-            f"({min(speeds):.3f} to {max(speeds):.3f}) | {growth:+.0f} MiB |"
-        )
-    return "\n".join(lines)
+        rows.append([name.rpartition(" ")[2], spread(speeds, 3), f"{growth:+.0f} MiB"])
+    return markdown(columns, rows)
 
 
-def figures(rounds: list[list[Run]], row: Row) -> tuple[float, float, float]:
-    """Return the medians of CPU per record, records per second and memory."""
-    runs = [run for each in rounds for run in each if run.contender == row.name]
-    return (
-        median(run.cpu_us for run in runs),
-        median(run.records_per_second for run in runs),
-        median(run.rss_mib for run in runs),
-    )
-
-
-def within(rounds: list[list[Run]], row: Row, base: Row) -> list[float]:
-    """Return the ratios of CPU per record within each round."""
-    return [one.cpu_us / other.cpu_us for one, other in paired(rounds, row, base)]
-
-
-def paired(rounds: list[list[Run]], row: Row, base: Row) -> list[tuple[Run, Run]]:
-    """Return the runs of two rows by round."""
-    by_name = [{run.contender: run for run in runs} for runs in rounds]
-    return [(each[row.name], each[base.name]) for each in by_name]
-
-
-def picture(rounds: list[list[Run]]) -> str:
+def picture(rounds: Rounds) -> str:
     """Draw the CPU time per record. Pure."""
     bars = []
     for row in ROWS:
         if row.shown:
-            cost = figures(rounds, row)[0]
-            ratio = median(within(rounds, row, root_of(row)))
+            cost = middle(rounds, row.name, lambda run: run.cpu_us)
+            ratio = median(ratios(rounds, row.name, root_of(row).name))
             bars.append(Bar(row.name, cost, f"{cost:.2f} µs · {ratio:.2f}"))
     return bar_chart("CPU time per record, and ratio to everything off without headers", bars)
 
@@ -300,17 +283,10 @@ def main() -> None:
         rounds = measure(broker, options.records, options.rounds, options.row)
     if options.row:
         return
-    noise = max(run.foreign_cores for runs in rounds for run in runs)
-    print(f"\n{table(rounds)}\n\n{robustness(rounds)}\n\nothers took at most {noise:.2f} cores")
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    facts = {
-        "machine": describe(),
-        "records": options.records,
-        "rounds": msgspec.to_builtins(rounds),
-    }
-    RESULTS.write_text(json.dumps(facts, indent=2) + "\n")
-    PICTURE.write_text(picture(rounds))
-    print(f"\nwritten: {RESULTS.relative_to(ROOT)}, {PICTURE.relative_to(ROOT)}")
+    print(f"\n{table(rounds)}\n\n{robustness(rounds)}")
+    print(f"\nothers took at most {noise(rounds):.2f} cores during a run")
+    facts = {"records": options.records, "rounds": msgspec.to_builtins(rounds)}
+    save(RESULTS, facts, {PICTURE: picture(rounds)})
 
 
 if __name__ == "__main__":
