@@ -196,6 +196,44 @@ def test_fenced_by_a_broker_that_was_away_is_no_other_process() -> None:
     assert bench.calls[-2:] == ["rebuild", "init"]
 
 
+@pytest.mark.parametrize("doubt", ["a fence", "records under way", "between transactions"])
+def test_who_stood_still_takes_over_from_nobody(doubt: str) -> None:
+    """A zombie that wakes up ends, for whatever reason its client would have to be replaced."""
+    bench = Bench(shared=True)
+    bench.committer.send(batch(b"a"))
+    bench.sink.disturbed = True
+    if doubt == "between transactions":
+        bench.committer.commit({HERE: 1})
+    bench.deadline.frozen += 3.0
+    bench.sink.stuck = int(doubt == "records under way")
+    bench.broker.fail("commit", fenced() if doubt == "a fence" else abortable())
+    with pytest.raises(FatalFailure, match="stood still for 3 s"):  # noqa: PT012  # either raises
+        bench.committer.send(batch(b"b"))
+        bench.committer.commit({HERE: 2})
+    assert "rebuild" not in bench.calls
+
+
+def test_who_stood_still_before_its_last_commit_may_replace_its_client() -> None:
+    """Only a freeze since the id was last surely ours tells that somebody else may have it."""
+    bench = Bench(shared=True)
+    bench.deadline.frozen += 3.0
+    bench.committer.commit({HERE: 1})
+    bench.broker.fail("commit", doubtful())
+    bench.committer.commit({HERE: 2})
+    bench.committer.send(batch(b"a"))
+    assert bench.calls.count("rebuild") == 1
+
+
+def test_who_stood_still_with_an_own_id_goes_on() -> None:
+    """Where nobody else can have the id, a process that wakes up replaces its client."""
+    bench = Bench()
+    bench.committer.send(batch(b"a"))
+    bench.deadline.frozen += 100.0
+    bench.broker.fail("commit", fenced())
+    assert lost(lambda: bench.committer.commit({HERE: 1})).ask_broker
+    assert bench.calls[-2:] == ["rebuild", "init"]
+
+
 def test_fenced_after_doubt_is_our_own_doing() -> None:
     """After a call in doubt a fence does not mean another process, even with a shared id."""
     bench = Bench(shared=True)

@@ -207,6 +207,18 @@ def test_age_is_that_of_the_oldest_in_flight(again: bool) -> None:
     assert position.oldest_ms == 0
 
 
+def test_a_rewind_forgets_how_new_the_undone_work_was() -> None:
+    """What is to be read again counts as not yet seen; an end that was reached changes nothing."""
+    positions = standing(5, 7)
+    positions.rewind()
+    assert positions.snapshot()[HERE].newest_ms == 1_005
+    positions = standing(5)
+    positions.note_commit(positions.uncommitted())
+    positions.reach_end(HERE, 9)
+    positions.rewind()
+    assert positions.snapshot()[HERE].newest_ms == 1_005
+
+
 def test_a_snapshot_is_safe_against_rebalances() -> None:
     """A thread that looks at a snapshot is not disturbed by partitions that go."""
     positions = standing(1)

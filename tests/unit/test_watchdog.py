@@ -34,6 +34,33 @@ def test_a_hung_call_ends_the_process_and_tells_where() -> None:
     assert "in a_call_that_hangs" in ended.stderr
 
 
+def test_a_process_that_stood_still_knows_for_how_long() -> None:
+    """Time in which the process was frozen is counted, at once when it wakes, and no other."""
+    ended = run_program("""
+        import os
+        import signal
+        import subprocess
+        import time
+        from lanternpipe.runtime.watchdog import Deadline
+
+        deadline = Deadline(3600.0)
+        assert deadline.frozen == 0
+        with deadline:
+            pass
+        time.sleep(1.2)
+        assert deadline.frozen == 0
+        subprocess.Popen(["sh", "-c", f"sleep 3; kill -CONT {os.getpid()}"])
+        before = time.monotonic()
+        os.kill(os.getpid(), signal.SIGSTOP)
+        stood = time.monotonic() - before
+        for _ in range(2):
+            assert stood - 1.1 <= deadline.frozen <= stood, (stood, deadline.frozen)
+            time.sleep(1.2)  # by now the thread has looked, too
+        print("woken", flush=True)
+    """)
+    assert ended.stdout == "woken\n", ended.stderr
+
+
 def test_exceptions_pass_and_end_the_deadline() -> None:
     """What a call raises is not held back, and the deadline can be used again."""
     deadline = Deadline(3_600.0)

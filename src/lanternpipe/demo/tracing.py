@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import NamedTuple
 
 from lanternpipe.demo.recent import RecentTraces
@@ -46,25 +47,19 @@ def tracing(settings: Settings, topic: str, rate: float | None, log: Log) -> Ite
     Raises:
         ConfigError: A standard variable has a value that we do not know.
     """
-    recent, ratio, telemetry = RecentTraces(), ratio_at(rate), settings.telemetry
+    recent = RecentTraces()
+    opened = partial(
+        traces,
+        settings.telemetry,
+        log=log,
+        exporter=recent,
+        ratio=ratio_at(rate),
+        every=SPANS_EVERY,
+    )
     # Two, as producer and processor are two services, though here they share a process.
     with (
-        traces(
-            telemetry,
-            "lanternpipe-producer",
-            log,
-            exporter=recent,
-            ratio=ratio,
-            every=SPANS_EVERY,
-        ) as sent,
-        traces(
-            telemetry,
-            "lanternpipe-processor",
-            log,
-            exporter=recent,
-            ratio=ratio,
-            every=SPANS_EVERY,
-        ) as processed,
+        opened("lanternpipe-producer") as sent,
+        opened("lanternpipe-processor") as processed,
     ):
         yield Tracing(
             recent,

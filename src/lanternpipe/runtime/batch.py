@@ -281,11 +281,7 @@ class Planner:
             (records.offsets[place], cause) for place, cause in zip(ordered, traced, strict=True)
         ]
         plan.dead_lettered.update(cause.kind for _, cause in plan.causes)
-        plan.outgoing.append(
-            self._dead_letters.envelope(
-                records, ordered, traced, [cause.traceparent for cause in traced]
-            )
-        )
+        plan.outgoing.append(self._dead_letters.envelope(records, ordered, traced))
 
 
 class _Refused(Exception):  # noqa: N818  # control flow inside this file

@@ -16,10 +16,9 @@ from lanternpipe.records import Outgoing, TopicPartition
 from lanternpipe.runtime.watchdog import Deadline
 
 FLUSH_SECONDS = 30.0
-LONG_WAIT = 3  # seconds; an answer of the broker usually takes milliseconds
+LONG_WAIT = 3  # looks of the watchdog, one a second; an answer usually takes milliseconds
+LONG_FREEZE = 3.0  # seconds of standing still in which a supervisor may have found a successor
 ABORT_FLUSH_SECONDS = 1.0  # what has no answer by then is not waited for: see `_end`
-
-
 # What a record comes back with when its producer has been fenced.
 FENCED_CODES = frozenset({"INVALID_PRODUCER_EPOCH", "PRODUCER_FENCED", "_FENCED"})
 
@@ -103,10 +102,12 @@ class ExactlyOnce:
         self._waiting = waiting
         self._open = False
         self._unsure = False
+        self._frozen = 0.0  # how long the process had stood still when the id was last surely ours
         self._metadata: object = None
 
     def start(self) -> None:
         """Initialise the producer, which ends what a predecessor with the same id left open."""
+        frozen = self._deadline.frozen  # read before the call: it may stand still within
         try:
             self._until_known(self._sink.init_transactions)
         except (AbortableFailure, FencedFailure) as failure:
@@ -115,6 +116,7 @@ class ExactlyOnce:
         self._sink.take_undelivered()
         self._sink.take_disturbance()
         self._unsure = False
+        self._frozen = frozen
 
     def send(self, batch: Outgoing) -> None:
         """Send within the transaction, opening one if there is none."""
@@ -129,11 +131,13 @@ class ExactlyOnce:
         try:
             self._begin()
             self._until_known(lambda: self._sink.send_offsets(offsets, self._metadata))
+            frozen = self._deadline.frozen
             self._until_known(self._sink.commit)
         except (AbortableFailure, FencedFailure) as failure:
             self._undo(failure)
         self._open = False
         self._unsure = self._sink.take_disturbance() or self._unsure
+        self._frozen = frozen
 
     def abort(self) -> None:
         """Abort the transaction, if one is open."""
@@ -229,7 +233,18 @@ class ExactlyOnce:
         self._renew()
 
     def _renew(self) -> None:
-        """Replace the client; what it left open is aborted."""
+        """Replace the client; what it left open is aborted.
+
+        Not by a process that stood still: who has its id by now would be fenced by its return.
+        """
+        frozen = self._deadline.frozen - self._frozen
+        if self._id_is_shared and frozen >= LONG_FREEZE:
+            raise FatalFailure(
+                "_FENCED",
+                f"this process stood still for {frozen:.0f} s, in which another with the same "
+                "PIPELINE_INSTANCE may have taken over, so it ends: start it again if there is "
+                "none",
+            )
         self._open = False
         with self._deadline:
             self._sink.rebuild()

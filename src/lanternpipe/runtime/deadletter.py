@@ -5,10 +5,9 @@ from __future__ import annotations
 import sys
 import traceback
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import repeat
 from pathlib import PurePath
 from types import TracebackType
 
@@ -86,11 +85,7 @@ class DeadLetters:
     full_detail: bool = False
 
     def envelope(
-        self,
-        records: Records,
-        places: Sequence[int],
-        causes: Sequence[Cause],
-        traceparents: Iterable[bytes | None] = repeat(None),
+        self, records: Records, places: Sequence[int], causes: Sequence[Cause]
     ) -> Outgoing:
         """Return the dead letters for the records at ``places``.
 
@@ -102,12 +97,12 @@ class DeadLetters:
         headers: list[Headers | None] = []
         keys: list[bytes | None] = []
         values: list[bytes | None] = []
-        for place, cause, traceparent in zip(places, causes, traceparents, strict=False):
+        for place, cause in zip(places, causes, strict=True):
             original = (records.headers[place] if records.headers else None) or []
             added = self._headers(records, place, original, cause)
-            if traceparent is not None:
+            if cause.traceparent is not None:
                 original = [each for each in original if each[0] != TRACEPARENT]
-                added.append((TRACEPARENT, traceparent))
+                added.append((TRACEPARENT, cause.traceparent))
             value, key = records.values[place], records.keys[place]
             content = b"".join(name.encode() + (each or b"") for name, each in original)
             room = self.max_bytes - HEADER_BYTES - len(content) - len(key or b"")

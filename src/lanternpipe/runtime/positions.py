@@ -146,9 +146,8 @@ class Positions:
         for partition, position in self._by_partition.items():
             if partition in targets:
                 position.next = position.resume
-                position.newest_ms = (
-                    position.oldest_ms
-                )  # of the work that is undone, nothing is left
+                # Where only an end was reached, no record was handed out.
+                position.newest_ms = position.oldest_ms or position.newest_ms
             position.in_flight = position.oldest_ms = 0
         return targets, abandoned
 

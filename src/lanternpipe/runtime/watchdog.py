@@ -11,6 +11,7 @@ import time
 from types import TracebackType
 
 EXIT_HUNG = 70  # EX_SOFTWARE
+LATE = 1.0  # seconds by which a thread may wake too late on a busy machine
 
 
 class Deadline:
@@ -29,12 +30,24 @@ class Deadline:
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self.looks = 0
+        self._pause = min(1.0, seconds / 4)
         self._until: float | None = None
         self._thread: threading.Thread | None = None
+        self._looked = (0.0, 0.0)  # when, and how long the process had been frozen by then
+
+    @property
+    def frozen(self) -> float:
+        """How long the process has stood still in all, in seconds, as after SIGSTOP."""
+        if self._thread is None:
+            return 0.0
+        looked, frozen = self._looked
+        late = time.monotonic() - looked - self._pause
+        return frozen + late if late > LATE else frozen
 
     def __enter__(self) -> None:
         self._until = time.monotonic() + self.seconds
         if self._thread is None:
+            self._looked = time.monotonic(), 0.0
             self._thread = threading.Thread(target=self._watch, name="deadline", daemon=True)
             self._thread.start()
 
@@ -49,7 +62,8 @@ class Deadline:
     def _watch(self) -> None:
         pause = threading.Event()
         while True:
-            pause.wait(min(1.0, self.seconds / 4))
+            pause.wait(self._pause)
+            self._looked = time.monotonic(), self.frozen
             self.looks += 1
             until = self._until
             if until is not None and time.monotonic() > until:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Final
 
@@ -84,14 +84,13 @@ class RecordTracer:
         ratio: Share of records without decision that are traced.
         group: The consumer group.
         resource: What the spans belong to.
-        emit: Takes finished spans; returns whether it did.
+        emit: Takes finished spans.
         per_second: Most records that get a span in a second, and as many again that fail; further
             ones are counted, and carry the decision on.
         rng: Makes ids.
         clock: Seconds since 1970.
 
     Attributes:
-        kept: Spans that were handed on.
         capped: Traced records that got no span, because there were too many.
         links_omitted: Links that a batch's span has no room for.
     """
@@ -107,7 +106,7 @@ class RecordTracer:
         rng: random.Random | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.kept = self.capped = self.links_omitted = 0
+        self.capped = self.links_omitted = 0
         self._limit = threshold(ratio)
         self._group = group
         self._resource = resource
@@ -136,15 +135,7 @@ class RecordTracer:
             headers[place] = replaced(headers[place], written(context.trace_id, context.span_id))
         return TracedRun(
             self,
-            Records(
-                records.source,
-                records.offsets,
-                records.keys,
-                records.values,
-                records.timestamps,
-                headers,
-                records.unreadable,
-            ),
+            replace(records, headers=headers),
             parents,
             contexts,
             granted,
@@ -264,7 +255,6 @@ class RecordTracer:
         status: Status = UNSET,
     ) -> None:
         source = run.records.source
-        self.kept += 1
         self._emit(
             ReadableSpan(
                 name=f"{operation} {source.topic}",
