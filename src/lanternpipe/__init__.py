@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lanternpipe.version import VERSION as __version__
 
 if TYPE_CHECKING:
-    from lanternpipe.errors import DeliveryError, Reject
+    from lanternpipe.errors import DeliveryError, Reject, Retry
     from lanternpipe.pipeline import Context, Output, Pipeline, RawRecord, Skip, Topic
     from lanternpipe.producer import EventProducer
 
@@ -23,6 +23,7 @@ __all__ = [
     "Pipeline",
     "RawRecord",
     "Reject",
+    "Retry",
     "Skip",
     "Topic",
     "__version__",
@@ -38,6 +39,7 @@ _HOMES = {
     "Pipeline": "pipeline",
     "RawRecord": "pipeline",
     "Reject": "errors",
+    "Retry": "errors",
     "Skip": "pipeline",
     "Topic": "pipeline",
 }

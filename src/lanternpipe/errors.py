@@ -33,6 +33,21 @@ class Reject(RecordError):  # reads as the verb that a transform speaks
         self.limit = limit
 
 
+class Retry(RecordError):  # noqa: N818  # reads as the verb that a transform speaks
+    """Raised by a transform for a record that cannot be processed just now.
+
+    It is tried again: by default its partition waits; see ``PIPELINE_RETRY__...``.
+
+    Args:
+        reason: A short identifier such as ``"geo_api_down"``; it becomes a metric label and a
+            header, so it must not hold values from the record.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 class ConfigError(LanternpipeError):
     """Raised for a wrong setting, before anything has started; the message names its variable."""
 

@@ -11,14 +11,40 @@ from lanternpipe.pipeline import Pipeline, Topic
 from lanternpipe.settings import Settings
 
 DEAD_LETTER_SUFFIX = ".dlq"
+MARKS_SUFFIX = ".marks"
+REPLAY_SUFFIX = ".replay"
+HOP_RETENTION_MS = str(7 * 24 * 3_600_000)
+RETRY_INFIX = ".retry."
 
 
 class TopicNames(NamedTuple):
-    """The topics of one pipeline as they are called on the broker."""
+    """The topics of one pipeline as they are called on the broker.
+
+    Attributes:
+        input: Where events come from.
+        output: Where results go.
+        dead_letters: Where records go that cannot be processed.
+        marks: Tells which dead letters have been replayed; compacted.
+        replay: Where they are sent back to; read by this group alone.
+        retries: Where records wait for their next attempt, by tier; often none.
+    """
 
     input: str
     output: str
     dead_letters: str
+    marks: str
+    replay: str
+    retries: tuple[str, ...] = ()
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Every one of them."""
+        return *self.sources, self.output, self.dead_letters, self.marks
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """All topics that the processor reads, the input first."""
+        return self.input, self.replay, *self.retries
 
 
 def topic_names(settings: Settings, pipeline: Pipeline[Any, Any]) -> TopicNames:
@@ -28,12 +54,19 @@ def topic_names(settings: Settings, pipeline: Pipeline[Any, Any]) -> TopicNames:
         ConfigError: Two of them are the same.
     """
     source = settings.topics.input or pipeline.input.name
+    dead_letters = settings.deadletter.topic or source + DEAD_LETTER_SUFFIX
+    # Replays are for the group that gave up: a second one has its own dead letters, and so its own.
+    own = dead_letters.removesuffix(DEAD_LETTER_SUFFIX)
+    retry = settings.retry
     names = TopicNames(
         source,
         settings.topics.output or pipeline.output.name,
-        settings.deadletter.topic or source + DEAD_LETTER_SUFFIX,
+        dead_letters,
+        dead_letters + MARKS_SUFFIX,
+        own + REPLAY_SUFFIX,
+        tuple(own + RETRY_INFIX + tier for tier in retry.tiers) if retry.mode == "topics" else (),
     )
-    if len(set(names)) < len(names):
+    if len({names.input, names.output, names.dead_letters}) < 3:  # three names
         raise ConfigError(
             f"PIPELINE_TOPICS__INPUT={names.input}, PIPELINE_TOPICS__OUTPUT={names.output} and "
             f"PIPELINE_DEADLETTER__TOPIC={names.dead_letters} must differ: a processor that reads "
@@ -79,10 +112,28 @@ def declared_topics(settings: Settings, pipeline: Pipeline[Any, Any]) -> list[De
             "max.message.bytes": str(dead_letter_bytes(pipeline)),
         },
     )
+    largest = str(dead_letter_bytes(pipeline))
+    hop = {
+        # As of dead letters: an old record must live as long as a new one.
+        "message.timestamp.type": "LogAppendTime",
+        "max.message.bytes": largest,
+    }
+    # One partition: replays are few, and several topics would upset the balance of the input's.
+    replay = DeclaredTopic(names.replay, 1, replicas, {**hop, "retention.ms": HOP_RETENTION_MS})
+    marks = DeclaredTopic(names.marks, 1, replicas, {"cleanup.policy": "compact"})
+    retries = [
+        DeclaredTopic(
+            name, dead_letters.partitions, replicas, {**hop, "retention.ms": HOP_RETENTION_MS}
+        )
+        for name in names.retries
+    ]
     return [
         declare(names.input, pipeline.input),
         declare(names.output, pipeline.output),
         dead_letters,
+        marks,
+        replay,
+        *retries,
         *(declare(topic.name, topic) for topic in pipeline.also),
     ]
 

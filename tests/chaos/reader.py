@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
-from lanternpipe.runtime.deadletter import EVENT_ID
+from lanternpipe.headers import EVENT_ID
 from logins.events import ProcessedUserLogin
 from tests.chaos.deployment import Deployment
 from tests.chaos.history import Seen

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from lanternpipe.demo.following import Followed
 from lanternpipe.demo.trace_tree import Span, Trace
-from lanternpipe.ops.journey import ORIGIN, Found, Journey
+from lanternpipe.headers import ORIGIN
+from lanternpipe.ops.journey import Found, Journey
 from lanternpipe.records import Place
 from lanternpipe.telemetry.sampling import written
 

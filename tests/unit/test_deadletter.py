@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lanternpipe.errors import Reject
+from lanternpipe.headers import EVENT_ID
 from lanternpipe.records import Headers, TopicPartition
 from lanternpipe.runtime.deadletter import (
-    EVENT_ID,
     HEADER_BYTES,
     MAX_FRAMES,
     Cause,

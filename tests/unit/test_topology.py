@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from lanternpipe.errors import ConfigError
 from lanternpipe.pipeline import Pipeline, Topic
-from lanternpipe.settings import DeadLetterSettings, Settings, TopicSettings
+from lanternpipe.settings import DeadLetterSettings, RetrySettings, Settings, TopicSettings
 from lanternpipe.topology import byte_limits, dead_letter_bytes, declared_topics, topic_names
 from logins.pipeline import pipeline as logins
 
@@ -52,7 +52,14 @@ def test_topics_as_they_should_exist() -> None:
     """Every topic that the pipeline writes or reads is declared, with its settings."""
     extra = Topic("extra", Note, partitions=7, max_bytes=99, config={"cleanup.policy": "compact"})
     found = {each.name: each for each in declared_topics(Settings(), notes(also=(extra,)))}
-    assert list(found) == ["notes", "copies", "notes.dlq", "extra"]
+    assert list(found) == [
+        "notes",
+        "copies",
+        "notes.dlq",
+        "notes.dlq.marks",
+        "notes.replay",
+        "extra",
+    ]
     assert found["notes"].partitions == 2
     assert found["notes"].config["retention.ms"] == "3600000"
     assert found["extra"].config == {
@@ -69,8 +76,32 @@ def test_the_layout_may_be_set() -> None:
     """Partitions and replicas of all topics may be set by the operator."""
     settings = Settings(topics=TopicSettings(partitions=5, replication_factor=3))
     assert {
-        (each.partitions, each.replication_factor) for each in declared_topics(settings, notes())
-    } == {(5, 3)}
+        (each.name, each.partitions, each.replication_factor)
+        for each in declared_topics(settings, notes())
+    } == {
+        ("notes", 5, 3),
+        ("copies", 5, 3),
+        ("notes.dlq", 5, 3),
+        # One is enough, and disturbs the balance of the others least.
+        ("notes.dlq.marks", 1, 3),
+        ("notes.replay", 1, 3),
+    }
+
+
+def test_topics_around_the_dead_letters() -> None:
+    """Each group has its own, named after its dead letters; retry topics only where asked for."""
+    names = topic_names(Settings(), logins)
+    assert (names.marks, names.replay) == ("user-login.dlq.marks", "user-login.replay")
+    assert names.sources == ("user-login", "user-login.replay")
+    other = Settings(
+        deadletter=DeadLetterSettings(topic="audit.dlq"),
+        retry=RetrySettings(mode="topics", tiers=("5s", "2h")),
+    )
+    names = topic_names(other, logins)
+    assert names.sources == ("user-login", "audit.replay", "audit.retry.5s", "audit.retry.2h")
+    retries = [each for each in declared_topics(other, logins) if each.name in names.retries]
+    assert {each.config["message.timestamp.type"] for each in retries} == {"LogAppendTime"}
+    assert {each.partitions for each in retries} == {6}
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from typing import NamedTuple, Protocol
 
 from lanternpipe.demo.trace_tree import Trace
 from lanternpipe.errors import LanternpipeError
-from lanternpipe.ops.journey import ORIGIN, Found, Journey
+from lanternpipe.headers import ORIGIN
+from lanternpipe.ops.journey import Found, Journey
 from lanternpipe.records import Place, Records, TopicPartition
 
 HOLD_SECONDS = 4.0  # long enough to read it

@@ -34,8 +34,7 @@ class Stage(NamedTuple):
 def embedded(settings: Settings, pipeline: Pipeline[Any, Any], *, log: Log) -> Iterator[Stage]:
     """Play on a broker within this process."""
     names = topic_names(settings, pipeline)
-    also = [topic.name for topic in pipeline.also]
-    topics = [names.input, names.output, names.dead_letters, *also]
+    topics = [topic.name for topic in declared_topics(settings, pipeline)]
     with embedded_broker(topics, log=log) as address:
         kafka = embedded_settings(settings.kafka, address)
         yield Stage(
@@ -70,7 +69,7 @@ def on_broker(
         stopping: Whether to give up waiting for the broker.
     """
     suffix = f".demo-{run}"
-    names = TopicNames(*(f"{name}{suffix}" for name in _names(settings, pipeline)))
+    usual = topic_names(settings, pipeline)
     settings = _alone(
         settings,
         kafka=settings.kafka.model_copy(
@@ -80,24 +79,21 @@ def on_broker(
                 "static_membership": False,
             }
         ),
-        topics=settings.topics.model_copy(update={"input": names.input, "output": names.output}),
-        deadletter=settings.deadletter.model_copy(update={"topic": names.dead_letters}),
+        topics=settings.topics.model_copy(
+            update={"input": usual.input + suffix, "output": usual.output + suffix}
+        ),
+        deadletter=settings.deadletter.model_copy(update={"topic": usual.dead_letters + suffix}),
     )
-    own = set(_names(settings, pipeline))
+    names = topic_names(settings, pipeline)
     declared = declared_topics(settings, pipeline)
     with temporary_topics(
         settings.kafka,
-        [topic for topic in declared if topic.name in own],
-        keep=[topic for topic in declared if topic.name not in own],
+        [topic for topic in declared if topic.name in names.all],
+        keep=[topic for topic in declared if topic.name not in names.all],
         log=log,
         stopping=stopping,
     ):
         yield Stage(settings, names, broker, f"{settings.delivery}; its topics go with it")
-
-
-def _names(settings: Settings, pipeline: Pipeline[Any, Any]) -> tuple[str, str, str]:
-    names = topic_names(settings, pipeline)
-    return names.input, names.output, names.dead_letters
 
 
 def _alone(settings: Settings, **changes: object) -> Settings:

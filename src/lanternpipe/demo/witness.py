@@ -8,6 +8,7 @@ from collections.abc import Callable
 from threading import Lock
 from typing import NamedTuple, Protocol
 
+from lanternpipe import headers
 from lanternpipe.demo.following import found_at
 from lanternpipe.demo.state import Letter, Seen
 from lanternpipe.errors import OffsetError
@@ -168,15 +169,15 @@ def _chosen(shown: Letter | None, letters: list[Letter]) -> Letter:
     return next((each for each in letters if each.kind != shown.kind), letters[-1])
 
 
-def _letter(headers: Headers, value: bytes | None) -> Letter:
-    told = {name: (content or b"").decode("utf-8", "replace") for name, content in headers}
-    frames = told.get("pipeline-error-frames", "").splitlines()
-    origin = (told.get(f"pipeline-origin-{part}", "?") for part in ("topic", "partition", "offset"))
+def _letter(carried: Headers, value: bytes | None) -> Letter:
+    told = {name: (content or b"").decode("utf-8", "replace") for name, content in carried}
+    frames = told.get(headers.ERROR_FRAMES, "").splitlines()
+    origin = (told.get(name, "?") for name in headers.ORIGIN)
     return Letter(
-        kind=told.get("pipeline-error-kind", "unknown"),
-        error=told.get("pipeline-error-class", ""),
-        field=told.get("pipeline-error-field", ""),
-        limit=told.get("pipeline-error-limit", ""),
+        kind=told.get(headers.ERROR_KIND, "unknown"),
+        error=told.get(headers.ERROR_CLASS, ""),
+        field=told.get(headers.ERROR_FIELD, ""),
+        limit=told.get(headers.ERROR_LIMIT, ""),
         frame=frames[-1] if frames else "",
         origin="/".join(origin),
         value=value,

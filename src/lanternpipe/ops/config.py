@@ -87,6 +87,8 @@ _HEADINGS = {
     "kafka": "Kafka",
     "topics": "Topics",
     "commit": "Commits",
+    "retry": "Retries",
+    "lookup": "Lookups",
     "deadletter": "Dead letters",
     "http": "Metrics and probes",
     "log": "Logs",
@@ -108,4 +110,6 @@ def _masked(name: str, value: object) -> object:
 def _text(value: object) -> str:
     if isinstance(value, dict):
         return " ".join(f"{key}={each}" for key, each in value.items())
+    if type(value) is tuple:  # others, as versions, have a text of their own
+        return ",".join(map(str, value))
     return "" if value is None else str(value)

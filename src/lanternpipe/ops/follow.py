@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from lanternpipe.errors import ConfigError, LanternpipeError
-from lanternpipe.ops.journey import ORIGIN, Found, Journey, Stretch, moment
+from lanternpipe.headers import ORIGIN
+from lanternpipe.ops.journey import Found, Journey, Stretch, moment
 from lanternpipe.records import Place, Records, TopicPartition
 
 KEY_SECONDS = 60.0  # how long after `--at` events of a key are looked for

@@ -7,21 +7,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from lanternpipe import headers
 from lanternpipe.records import TRACEPARENT, Headers, Place, TopicPartition
 from lanternpipe.telemetry.sampling import parsed
 
-# As the runtime writes them into dead letters; a test holds the two together.
-ORIGIN = ("pipeline-origin-topic", "pipeline-origin-partition", "pipeline-origin-offset")
-ORIGIN_TIME = "pipeline-origin-timestamp"
 TOLD = {
-    "reason": "pipeline-error-kind",
-    "stage": "pipeline-stage",
-    "error": "pipeline-error-class",
-    "field": "pipeline-error-field",
-    "limit": "pipeline-error-limit",
-    "attempt": "pipeline-attempt",
-    "group": "pipeline-group",
-    "version": "pipeline-version",
+    "reason": headers.ERROR_KIND,
+    "stage": headers.STAGE,
+    "error": headers.ERROR_CLASS,
+    "field": headers.ERROR_FIELD,
+    "limit": headers.ERROR_LIMIT,
+    "attempt": headers.ATTEMPT,
+    "group": headers.GROUP,
+    "version": headers.VERSION,
 }
 
 
@@ -102,7 +100,7 @@ class Journey:
         """The event's time in milliseconds, from a dead letter where its record is gone."""
         if self.source is not None:
             return self.source.timestamp
-        told = [letter.header(ORIGIN_TIME) or "" for letter in self.letters]
+        told = [letter.header(headers.ORIGIN_TIMESTAMP) or "" for letter in self.letters]
         return next((int(text) for text in told if text.isascii() and text.isdigit()), None)
 
 

@@ -11,11 +11,11 @@ from hashlib import sha256
 from pathlib import PurePath
 from types import TracebackType
 
+from lanternpipe import headers
 from lanternpipe.errors import Reject
 from lanternpipe.records import TRACEPARENT, Headers, Outgoing, Records
 from lanternpipe.version import VERSION
 
-EVENT_ID = "pipeline-event-id"
 MAX_FRAMES = 12
 MAX_TEXT = 4_000  # bytes of any one header
 # Room for our headers, at most: frames and text, and what the broker adds to a record.
@@ -94,7 +94,7 @@ class DeadLetters:
         broker: with the original one, retention would delete an old record's letter at once. A
         ``traceparent`` is replaced by that of the span that tells of the failure.
         """
-        headers: list[Headers | None] = []
+        columns: list[Headers | None] = []
         keys: list[bytes | None] = []
         values: list[bytes | None] = []
         for place, cause in zip(places, causes, strict=True):
@@ -117,34 +117,34 @@ class DeadLetters:
                 value = value[:room]
             keys.append(key)
             values.append(value)
-            headers.append([*original, *added])
+            columns.append([*original, *added])
         return Outgoing(
             self.topic,
             keys,
             values,
             [0] * len(places),
-            headers,
+            columns,
         )
 
     def _headers(self, records: Records, place: int, original: Headers, cause: Cause) -> Headers:
         source, offset = records.source, records.offsets[place]
-        carried = dict(original).get(EVENT_ID)
+        carried = dict(original).get(headers.EVENT_ID)
         added = {
-            EVENT_ID: None if carried else f"{source}/{offset}",
-            "pipeline-origin-topic": source.topic,
-            "pipeline-origin-partition": str(source.partition),
-            "pipeline-origin-offset": str(offset),
-            "pipeline-origin-timestamp": str(records.timestamps[place]),
-            "pipeline-group": self.group,
-            "pipeline-error-kind": cause.kind,
-            "pipeline-error-class": cause.error,
-            "pipeline-error-field": cause.field,
-            "pipeline-error-limit": cause.limit,
-            "pipeline-error-frames": "\n".join(cause.frames),
-            "pipeline-error-text": cause.text if self.full_detail else None,
-            "pipeline-stage": cause.stage,
-            "pipeline-attempt": "1",
-            "pipeline-version": VERSION,
+            headers.EVENT_ID: None if carried else f"{source}/{offset}",
+            headers.ORIGIN_TOPIC: source.topic,
+            headers.ORIGIN_PARTITION: str(source.partition),
+            headers.ORIGIN_OFFSET: str(offset),
+            headers.ORIGIN_TIMESTAMP: str(records.timestamps[place]),
+            headers.GROUP: self.group,
+            headers.ERROR_KIND: cause.kind,
+            headers.ERROR_CLASS: cause.error,
+            headers.ERROR_FIELD: cause.field,
+            headers.ERROR_LIMIT: cause.limit,
+            headers.ERROR_FRAMES: "\n".join(cause.frames),
+            headers.ERROR_TEXT: cause.text if self.full_detail else None,
+            headers.STAGE: cause.stage,
+            headers.ATTEMPT: "1",
+            headers.VERSION: VERSION,
         }
         # A surrogate, as in a file name, must not keep the letter from being written.
         return [
@@ -157,8 +157,8 @@ class DeadLetters:
 def _told(part: str, content: bytes) -> Headers:
     """Return headers that tell what a part was before it was cut."""
     return [
-        (f"pipeline-{part}-bytes", b"%d" % len(content)),
-        (f"pipeline-{part}-sha256", sha256(content).hexdigest().encode()),
+        (headers.cut_bytes(part), b"%d" % len(content)),
+        (headers.cut_hash(part), sha256(content).hexdigest().encode()),
     ]
 
 

@@ -6,14 +6,36 @@ Nothing is read here: ``lanternpipe.environment`` does that.
 from __future__ import annotations
 
 import re
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     SettingsConfigDict,
 )
+
+from lanternpipe.settings.failures import DeadLetterSettings, LookupSettings, RetrySettings
+from lanternpipe.settings.kafka import OWNED_CLIENT_KEYS, KafkaSettings
+from lanternpipe.settings.section import Section, moment
+
+__all__ = [
+    "OWNED_CLIENT_KEYS",
+    "PREFIX",
+    "SECRET",
+    "SIGNALS",
+    "SPANS_PER_SECOND",
+    "CommitSettings",
+    "DeadLetterSettings",
+    "HttpSettings",
+    "KafkaSettings",
+    "LogSettings",
+    "LookupSettings",
+    "RetrySettings",
+    "Section",
+    "Settings",
+    "TelemetrySettings",
+    "TopicSettings",
+]
 
 PREFIX = "PIPELINE_"
 # What is in the name of a setting whose value must not be shown.
@@ -21,104 +43,8 @@ SECRET = ("password", "passphrase", "secret", "token", "credential", "key.pem")
 
 SIGNALS = ("metrics", "logs", "traces")
 
-# Keys on which the guarantees rest; changing them by EXTRA would silently break a promise.
-OWNED_CLIENT_KEYS = frozenset(
-    {
-        "acks",
-        "auto.offset.reset",
-        "bootstrap.servers",
-        "enable.auto.commit",
-        "enable.auto.offset.store",
-        "enable.idempotence",
-        "enable.partition.eof",
-        "group.id",
-        "group.instance.id",
-        "group.protocol",
-        "metadata.broker.list",
-        "partition.assignment.strategy",
-        "request.required.acks",
-        "transaction.timeout.ms",
-        "transactional.id",
-    }
-)
-
-
 # A span costs twenty times the work on a record: as many as this cost a hundredth of a core.
 SPANS_PER_SECOND = 100
-
-
-class Section(BaseModel):
-    """A group of settings."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class KafkaSettings(Section):
-    """The connection to Kafka and this processor's place in its group."""
-
-    bootstrap_servers: str = Field(
-        "127.0.0.1:9092", min_length=1, description="Brokers to start from, `host:port,host:port`."
-    )
-    group_id: str = Field(
-        "logins-processor",
-        min_length=1,
-        description="Consumer group of the processor; by default `<app>-processor`.",
-    )
-    group_protocol: Literal["classic", "consumer"] = Field(
-        "classic", description="Rebalance protocol: `classic` or `consumer` (KIP-848)."
-    )
-    static_membership: bool = Field(
-        default=False,
-        description="Keep partitions over a restart (`group.instance.id`); needs an instance.",
-    )
-    session_timeout: float = Field(
-        15.0, ge=6.0, description="Seconds until a silent member loses its partitions (`classic`)."
-    )
-    transaction_timeout: float = Field(
-        15.0, gt=1.0, description="Seconds until the broker aborts an open transaction."
-    )
-    max_poll_interval: float = Field(
-        300.0, gt=1.0, description="Seconds between polls after which a member is expelled."
-    )
-    compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = Field(
-        "lz4", description="Compression of what we produce."
-    )
-    extra: dict[str, str] = Field(
-        {}, description="Any librdkafka setting for all clients; `_` in the name becomes `.`."
-    )
-    consumer_extra: dict[str, str] = Field({}, description="As EXTRA, for the consumer only.")
-    producer_extra: dict[str, str] = Field({}, description="As EXTRA, for producers only.")
-
-    @field_validator("extra", "consumer_extra", "producer_extra")
-    @classmethod
-    def _client_keys(cls, given: dict[str, str]) -> dict[str, str]:
-        keys = {name.lower().replace("_", "."): value for name, value in given.items()}
-        if owned := sorted(OWNED_CLIENT_KEYS & keys.keys()):
-            raise ValueError(
-                f"{', '.join(owned)} cannot be set here: exactly-once rests on it, "
-                "or it has a setting of its own"
-            )
-        return keys
-
-    @model_validator(mode="after")
-    def _relations(self) -> KafkaSettings:
-        if self.group_protocol == "consumer" and self.static_membership:
-            raise ValueError(
-                "STATIC_MEMBERSHIP cannot go with GROUP_PROTOCOL=consumer: a restarted process "
-                "would be refused until the broker's session ends; switch one of them off"
-            )
-        if self.transaction_timeout > self.session_timeout and self.group_protocol == "classic":
-            raise ValueError(
-                f"TRANSACTION_TIMEOUT ({self.transaction_timeout:g} s) must not exceed "
-                f"SESSION_TIMEOUT ({self.session_timeout:g} s): a new owner of a partition would "
-                "wait for the transaction of the old one"
-            )
-        if self.max_poll_interval < self.session_timeout:
-            raise ValueError(
-                f"MAX_POLL_INTERVAL ({self.max_poll_interval:g} s) must be at least "
-                f"SESSION_TIMEOUT ({self.session_timeout:g} s)"
-            )
-        return self
 
 
 class TopicSettings(Section):
@@ -147,18 +73,6 @@ class CommitSettings(Section):
                 f"SHORTEST ({self.shortest:g} s) must not exceed LONGEST ({self.longest:g} s)"
             )
         return self
-
-
-class DeadLetterSettings(Section):
-    """Where records go that cannot be processed."""
-
-    topic: str | None = Field(
-        None, description="Topic of the dead letters; by default `<input>.dlq`."
-    )
-    detail: Literal["safe", "full"] = Field(
-        "safe",
-        description="`full` adds the exception's text to a dead letter; it may hold personal data.",
-    )
 
 
 class HttpSettings(Section):
@@ -235,9 +149,17 @@ class Settings(BaseSettings):
     shutdown_grace: float = Field(
         10.0, gt=0, description="Seconds for a clean stop before the process ends itself."
     )
+    stall_after: float = Field(
+        20.0,
+        ge=5.0,
+        description="Seconds in which a record, or a partition that has records, may stand still "
+        "before it counts as stuck.",
+    )
     kafka: KafkaSettings = KafkaSettings()
     topics: TopicSettings = TopicSettings()
     commit: CommitSettings = CommitSettings()
+    retry: RetrySettings = RetrySettings()
+    lookup: LookupSettings = LookupSettings()
     deadletter: DeadLetterSettings = DeadLetterSettings()
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
@@ -263,17 +185,7 @@ class Settings(BaseSettings):
     def _start(cls, given: str) -> str:
         if given in {"earliest", "latest"}:
             return given
-        try:
-            moment = datetime.fromisoformat(given)
-        except ValueError:
-            raise ValueError(
-                "must be earliest, latest or a time such as 2026-01-31T08:00:00Z"
-            ) from None
-        if moment.tzinfo is None:
-            raise ValueError("a time needs its zone, as in 2026-01-31T08:00:00Z")
-        if moment.timestamp() < 0:
-            raise ValueError("Kafka knows no time before 1970")
-        return given
+        return moment(given, "earliest, latest or ")
 
     @model_validator(mode="after")
     def _relations(self) -> Settings:
