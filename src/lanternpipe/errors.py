@@ -33,7 +33,7 @@ class Reject(RecordError):  # reads as the verb that a transform speaks
         self.limit = limit
 
 
-class Retry(RecordError):  # noqa: N818  # reads as the verb that a transform speaks
+class Retry(RecordError):  # reads as the verb that a transform speaks
     """Raised by a transform for a record that cannot be processed just now.
 
     It is tried again: by default its partition waits; see ``PIPELINE_RETRY__...``.
