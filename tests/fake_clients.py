@@ -22,6 +22,7 @@ class FakeSource:
         before: Rebalance callbacks to serve in the next fetch, before records are taken.
         after: Likewise, after records have been taken.
         busy: How many seeks to refuse, as during a rebalance.
+        paused: What it hands out nothing of.
         quiet: How many fetches bring nothing, as when the broker is slow to answer.
         run_length: Most records of one partition in a row.
         listener: Who is told of the assignment.
@@ -34,6 +35,7 @@ class FakeSource:
         self.before: deque[Callable[[], None]] = deque()
         self.after: deque[Callable[[], None]] = deque()
         self.busy = self.quiet = 0
+        self.paused: set[TopicPartition] = set()
         self.run_length = 3
         self.closed = False
         self._broker = broker
@@ -83,6 +85,8 @@ class FakeSource:
         ends = []
         for at, offset in self.assigned.items():
             end = len(self._broker.logs[at])
+            if at in self.paused:
+                continue
             if offset == end and self._told_ends.get(at) != end:
                 self._told_ends[at] = end
                 ends.append((at, end))
@@ -98,6 +102,14 @@ class FakeSource:
         self.assigned[partition] = offset
         self._told_ends.pop(partition, None)
         return True
+
+    def pause(self, partitions: Iterable[TopicPartition]) -> bool:
+        """Hand out nothing of partitions, unless busy; it sticks when they go and come back."""
+        return self._switch(self.paused.update, partitions)
+
+    def resume(self, partitions: Iterable[TopicPartition]) -> bool:
+        """Hand out records again, unless busy."""
+        return self._switch(self.paused.difference_update, partitions)
 
     def start_at(self, partition: TopicPartition, start: str | int) -> int | None:
         """Begin reading; the offset of ``earliest`` is not known before the first record."""
@@ -134,10 +146,29 @@ class FakeSource:
         """Return the generation that this member knows."""
         return self._generation
 
+    def rebuild(self) -> None:
+        """Start afresh, without partitions; what was planned still happens."""
+        self._broker.calls.append("rebuild_source")
+        self.assigned.clear()
+        self.paused.clear()
+
     def close(self) -> None:
         """Leave the group, which gives up all partitions."""
         self.revoke(*self.assigned)
         self.closed = True
+
+    def _switch(
+        self,
+        act: Callable[[Iterable[TopicPartition]], None],
+        partitions: Iterable[TopicPartition],
+    ) -> bool:
+        partitions = set(partitions)
+        assert partitions <= self.assigned.keys(), "pausing what is not ours"
+        if self.busy:
+            self.busy -= 1
+            return False
+        act(partitions)
+        return True
 
     def _exists(self, partition: TopicPartition, offset: int | None) -> bool:
         first, end = self.available(partition)
@@ -147,7 +178,7 @@ class FakeSource:
         """Take one short run from each partition."""
         runs = []
         for at, start in self.assigned.items():
-            if start is None or not self._exists(at, start):
+            if start is None or at in self.paused or not self._exists(at, start):
                 continue
             log, offset, found = self._broker.logs[at], start, list[tuple[int, Stored]]()
             while offset < len(log) and len(found) < min(self.run_length, most):
@@ -167,11 +198,13 @@ class FakeSink:
     Attributes:
         disturbed: Whether a connection was lost.
         stuck: How many flushes leave records unacknowledged.
+        full: How full its queue is, from 0 to 1.
     """
 
     def __init__(self, broker: FakeBroker) -> None:
         self.disturbed = False
         self.stuck = 0
+        self.full = 0.0
         self._broker = broker
         self._ready = self._open = self._flushed = self._late = False
         self._batch: list[Written] = []
@@ -260,6 +293,10 @@ class FakeSink:
             self.stuck -= 1
             return 1
         return 0
+
+    def fullness(self) -> float:
+        """Tell what the test has planned."""
+        return self.full
 
     def take_refusal(self) -> Refusal | None:
         """Return and forget."""

@@ -31,9 +31,12 @@ ERROR_LIMIT: Final = "pipeline-error-limit"
 ERROR_FRAMES: Final = "pipeline-error-frames"
 ERROR_TEXT: Final = "pipeline-error-text"
 
-# How often it has been tried in all, and in a retry topic when it is due: milliseconds since 1970.
+# How often it has been tried in all.
 ATTEMPT: Final = "pipeline-attempt"
+
+# In a retry topic: when it is due, in milliseconds since 1970, and through how many it has come.
 RETRY_DUE: Final = "pipeline-retry-due"
+RETRY_TIER: Final = "pipeline-retry-tier"
 
 # How often its letter has been sent back to be processed again.
 REPLAYS: Final = "pipeline-replays"

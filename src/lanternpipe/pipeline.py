@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from msgspec import Struct
@@ -14,19 +15,31 @@ In = TypeVar("In")
 Out = TypeVar("Out")
 
 
+NOTHING: Mapping[Any, Any] = MappingProxyType({})
+
+
 class Context(Generic[SettingsT_co]):
     """What a transform may know besides its event; one object serves a whole batch.
 
     Attributes:
         now: Seconds since 1970, taken once per batch.
         settings: The user's own settings, read from ``PIPELINE_APP__...``.
+        lookup: What ``Pipeline(lookup=...)`` returned for the batch; to ask for what it could not
+            find out raises ``Retry``.
     """
 
-    __slots__ = ("now", "settings")
+    __slots__ = ("lookup", "now", "settings")
 
-    def __init__(self, now: int, settings: SettingsT_co) -> None:
+    def __init__(
+        self, now: int, settings: SettingsT_co, lookup: Mapping[Any, Any] = NOTHING
+    ) -> None:
         self.now = now
         self.settings = settings
+        self.lookup = lookup
+
+    def looking_up(self, lookup: Mapping[Any, Any]) -> Context[SettingsT_co]:
+        """Return the same context with what was looked up."""
+        return Context(self.now, self.settings, lookup)
 
 
 class Skip(Struct, frozen=True, gc=False):
@@ -113,10 +126,15 @@ class Pipeline(Generic[In, Out]):
         input: Where events come from.
         output: Where results go when a transform does not say otherwise.
         transform: Called once per event; pure. Returns an output event, ``Skip``, ``Output`` or a
-            list of these; raises ``Reject`` for an event that can never be processed.
+            list of these; raises ``Reject`` for an event that can never be processed, and
+            ``Retry`` for one that cannot be just now.
         samples: Sample events.
         settings: The user's own settings: a pydantic model, read from ``PIPELINE_APP__...``.
         also: Further topics that ``Output(topic=...)`` may name.
+        lookup: Asks others about the events of a batch, the only place for that; called once per
+            batch, with a time-out. Returns a mapping for ``ctx.lookup``; where a value is a
+            ``Retry``, the transform that asks for it is tried again, and so are all of the batch
+            if it raises or takes too long.
     """
 
     input: Topic[In]
@@ -125,3 +143,4 @@ class Pipeline(Generic[In, Out]):
     samples: Sample
     settings: type[BaseModel] = NoSettings
     also: tuple[Topic[Any], ...] = ()
+    lookup: Callable[[Sequence[In], Context[Any]], Mapping[Any, Any]] | None = None

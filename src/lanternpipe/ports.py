@@ -43,9 +43,13 @@ class TracedRun(Protocol):
         """Trace a record because it failed; returns the ``traceparent`` of its dead letter."""
 
     def end(
-        self, failures: Mapping[int, tuple[str, str]], began: float, polled: tuple[float, float]
+        self,
+        failures: Mapping[int, tuple[str, str]],
+        began: float,
+        polled: tuple[float, float],
+        until: int,
     ) -> Exemplar | None:
-        """Finish the spans of the run, which has been sent; returns one record as an exemplar."""
+        """Finish the spans of the run up to a place; returns one record as an exemplar."""
 
 
 class Tracing(Protocol):
@@ -84,6 +88,12 @@ class Source(Protocol):
     def seek(self, partition: TopicPartition, offset: int) -> bool:
         """Go on reading at ``offset``; False if the partition cannot be moved just now."""
 
+    def pause(self, partitions: Iterable[TopicPartition]) -> bool:
+        """Read nothing from partitions for now; False if they cannot be paused just now."""
+
+    def resume(self, partitions: Iterable[TopicPartition]) -> bool:
+        """Read from partitions again; False if they cannot be resumed just now."""
+
     def start_at(self, partition: TopicPartition, start: str | int) -> int | None:
         """Begin reading a partition at which the client has no valid offset.
 
@@ -111,6 +121,12 @@ class Source(Protocol):
     def group_metadata(self) -> object:
         """Return this member's place in the group, which lets the broker fence zombies."""
 
+    def rebuild(self) -> None:
+        """Replace the client by a new one, which joins the group anew.
+
+        The listener is not told; it has let go of everything before.
+        """
+
     def close(self) -> None:
         """Leave the group."""
 
@@ -124,6 +140,9 @@ class Sink(Protocol):
         Raises:
             KafkaFailure: The producer refuses; the open transaction must be aborted.
         """
+
+    def fullness(self) -> float:
+        """Return how full the queue of what waits for the broker is, from 0 to 1."""
 
     def flush(self, timeout: float) -> int:
         """Wait for acknowledgements; return how many records are still without one."""

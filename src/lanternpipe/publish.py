@@ -20,6 +20,9 @@ BY_NAME = {metric.name: metric for metric in catalogue.METRICS}
 # Kinds of dead letters for which the input is not to blame.
 OWN_FAULTS = frozenset({"bug", "too_large", "unproducible"})
 REBALANCES = frozenset({"revoked", "partitions_lost"})
+# Why a delivery was put back that waits for its turn, or for that of a record before it.
+RETRIES = frozenset({"held", "not_due"})
+PIPELINE_STOPS = frozenset({"breaker_open", "stalled"})
 
 
 class Identity(NamedTuple):
@@ -106,6 +109,10 @@ def cause(outcome: str, reason: str) -> str:
     if outcome == "dead_lettered":
         return "pipeline" if reason in OWN_FAULTS else "input"
     if outcome == "abandoned":
+        if reason in RETRIES:
+            return "retry"
+        if reason in PIPELINE_STOPS:
+            return "pipeline"
         return "rebalance" if reason in REBALANCES else "broker"
     return ""
 
@@ -118,6 +125,10 @@ def _ledger(who: Identity, sight: Sight) -> Iterator[Sample]:
     yield Sample(catalogue.IN_FLIGHT, sight.in_flight)
     yield Sample(catalogue.UNACCOUNTED, sight.unaccounted)
     yield Sample(catalogue.ASSIGNED, len(sight.positions))
+    yield Sample(catalogue.WAITING, len(sight.waiting))
+    yield Sample(catalogue.BREAKER, int(sight.breaker_open))
+    yield Sample(catalogue.BREAKER_OPENINGS, sight.breaker_openings)
+    yield Sample(catalogue.STALLS, sight.stalls)
 
 
 def _partitions(

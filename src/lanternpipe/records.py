@@ -7,8 +7,8 @@ of parallel lists. Index ``i`` of every column belongs to the same record.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import compress
 from typing import NamedTuple, TypeAlias
 
@@ -70,6 +70,7 @@ class Records:
         timestamps: Milliseconds since 1970 as stored by Kafka; 0 where there is none.
         headers: One entry per record, or None when no record of the run has any.
         unreadable: Offsets of records whose headers the client cannot read.
+        carried: By offset, what former hops said of records in retry and replay topics.
     """
 
     source: TopicPartition
@@ -79,6 +80,7 @@ class Records:
     timestamps: list[int]
     headers: list[Headers | None] | None = None
     unreadable: frozenset[int] = frozenset()
+    carried: Mapping[int, Mapping[str, bytes]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -93,7 +95,16 @@ class Records:
             list(compress(self.timestamps, keep)),
             None if self.headers is None else list(compress(self.headers, keep)),
             self.unreadable,
+            self.carried,
         )
+
+    def head(self, count: int) -> Records:
+        """Return the first ``count`` records."""
+        return self.select([place < count for place in range(len(self))])
+
+    def tail(self, count: int) -> Records:
+        """Return the records behind the first ``count``."""
+        return self.select([place >= count for place in range(len(self))])
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 import pytest
 from msgspec import Struct
 
-from lanternpipe.app import build_processor, load_pipeline
+from lanternpipe.app import load_pipeline
+from lanternpipe.assembly import build_processor
 from lanternpipe.errors import ConfigError, LanternpipeError
 from lanternpipe.pipeline import Topic
 from lanternpipe.produce import events_of_lines

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from lanternpipe.errors import Reject
 from lanternpipe.pipeline import Output, Skip
 from lanternpipe.records import Headers, Outgoing, Records, TopicPartition
-from lanternpipe.runtime.batch import Plan, attempt
+from lanternpipe.runtime.columns import attempt
+from lanternpipe.runtime.plan import Plan
 from tests.fakes import Stored, run_of
 from tests.unit.words import CTX, LIMIT, Shout, Word, transform, word_planner
 

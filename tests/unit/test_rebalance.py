@@ -52,7 +52,7 @@ def test_partitions_go_even_when_the_commit_fails() -> None:
     world.source.revoke(HERE)
     assert world.broker.group == {HERE: 0, THERE: 0}
     assert world.broker.written == []
-    world.processor.work.seek()
+    world.steer()
     assert world.source.assigned == {THERE: 0}
 
 

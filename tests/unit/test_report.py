@@ -93,6 +93,7 @@ def test_a_summary_now_and_then() -> None:
             "in_flight": 3,
             "processed": 4,
             "filtered": 3,
+            "retried": 0,
             "dead_lettered": 0,
             "duplicate": 0,
             "abandoned": 0,

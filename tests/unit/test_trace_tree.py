@@ -129,7 +129,7 @@ def process_spans(recent: RecentTraces, trace_ids: Sequence[int]) -> None:
     many = [*range(count)]
     run = Records(TopicPartition("in", 2), many, [b"k"] * count, [b"v"] * count, many, headers)
     traced = tracer(recent).begin(run)
-    traced.end({0: ("invalid", "decode")}, 999.5, (999.0, 999.4))
+    traced.end({0: ("invalid", "decode")}, 999.5, (999.0, 999.4), count)
 
 
 def test_recent_traces_read_what_the_shipped_tracer_writes() -> None:
@@ -167,7 +167,7 @@ def test_failures_without_a_sender_push_nothing_out() -> None:
     for _ in range(5):
         run = tracer(recent).begin(Records(EVENT.source, [0], [b"k"], [b"v"], [0]))
         run.failed(0)
-        run.end({0: ("invalid", "decode")}, 999.5, (999.0, 999.4))
+        run.end({0: ("invalid", "decode")}, 999.5, (999.0, 999.4), 1)
 
     assert [trace.spans[0].trace_id for trace in recent.crossed()] == [7]
 
@@ -198,7 +198,7 @@ def test_demo_traces_both_sides_in_memory() -> None:
         run = Records(
             EVENT.source, [7], [b"k"], [b"v"], [1_000], [[("traceparent", begun.traceparent)]]
         )
-        traced.records.begin(run).end({}, 1.0, (1.0, 1.0))
+        traced.records.begin(run).end({}, 1.0, (1.0, 1.0), 1)
     (trace,) = traced.recent.crossed()
 
     assert trace.crossing == str(EVENT)

@@ -63,7 +63,7 @@ def test_nothing_is_made_for_what_is_not_traced() -> None:
     bench, records = Bench(), run_of([None, [("a", b"1")]])
     run = bench.tracer.begin(records)
     assert run.records is records
-    assert run.end({}, NOW, (NOW, NOW)) is None
+    assert run.end({}, NOW, (NOW, NOW), 1_000) is None
     assert bench.spans == []
 
 
@@ -74,7 +74,7 @@ def test_the_span_of_a_record() -> None:
     carried = run.records.headers
     assert carried is not None
     assert carried[1] is None
-    run.end({}, NOW - 0.2, (NOW - 0.4, NOW - 0.3))
+    run.end({}, NOW - 0.2, (NOW - 0.4, NOW - 0.3), 2)
 
     (span,) = bench.named("record")
     poll, batch = bench.named("batch")
@@ -117,7 +117,7 @@ def test_a_failure_is_always_traced() -> None:
     context = parsed(run.failed(1))
     assert context is not None
     assert run.failed(1) == run.failed(1)
-    run.end({11: ("invalid", "decode")}, NOW, (NOW, NOW))
+    run.end({11: ("invalid", "decode")}, NOW, (NOW, NOW), 1_000)
 
     (span,) = bench.named("record")
     attributes = dict(span.attributes or {})
@@ -131,7 +131,8 @@ def test_a_failure_is_always_traced() -> None:
 def test_an_exemplar_tells_age_and_trace() -> None:
     """One traced record of a run stands for the others in the histogram of ages."""
     bench = Bench()
-    found = bench.tracer.begin(run_of([[("traceparent", written(7, 8))]])).end({}, NOW, (NOW, NOW))
+    run = bench.tracer.begin(run_of([[("traceparent", written(7, 8))]]))
+    found = run.end({}, NOW, (NOW, NOW), 1)
     assert found is not None
     assert (found.value, found.at, found.trace_id) == (0.5, NOW, f"{7:032x}")
 
@@ -145,7 +146,7 @@ def test_spans_are_capped_and_failures_have_an_allowance_of_their_own() -> None:
     for place in (1, 5, 6, 7, 8):
         run.failed(place)
         failures[10 + place] = ("bug", "transform")
-    run.end(failures, NOW, (NOW, NOW))
+    run.end(failures, NOW, (NOW, NOW), 1_000)
     offsets = [(span.attributes or {})["messaging.kafka.offset"] for span in bench.named("record")]
     assert offsets == [10, 11, 12, 15, 16, 17]
     assert {span.context.trace_id for span in bench.named("record") if span.context} == {7}
@@ -158,7 +159,7 @@ def test_a_record_without_span_still_carries_the_decision() -> None:
     """What was chosen here and gets no span carries a context, or later hops would not know."""
     bench = Bench(ratio=1.0, per_second=0)
     run = bench.tracer.begin(run_of([None]))
-    assert run.end({}, NOW, (NOW, NOW)) is None
+    assert run.end({}, NOW, (NOW, NOW), 1_000) is None
     assert not bench.spans
     assert bench.tracer.capped == 1
     (carried,) = run.records.headers or []
@@ -172,14 +173,14 @@ def test_links_are_capped_and_counted() -> None:
     bench = Bench()
     many = MOST_LINKS + 5
     run = bench.tracer.begin(run_of([[("traceparent", written(7, n + 1))] for n in range(many)]))
-    run.end({}, NOW, (NOW, NOW))
+    run.end({}, NOW, (NOW, NOW), 1_000)
     assert {len(span.links) for span in bench.named("batch")} == {MOST_LINKS}
     assert bench.tracer.links_omitted == 5
 
 
 def test_no_context_is_left_behind() -> None:
     """After a run there is no current span, so that nothing else becomes its child."""
-    Bench(ratio=1.0).tracer.begin(run_of([None])).end({}, NOW, (NOW, NOW))
+    Bench(ratio=1.0).tracer.begin(run_of([None])).end({}, NOW, (NOW, NOW), 1_000)
     assert not trace.get_current_span().get_span_context().is_valid
 
 

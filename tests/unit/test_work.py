@@ -6,8 +6,8 @@ import pytest
 
 from lanternpipe.errors import FatalFailure
 from lanternpipe.records import Records, TopicPartition
-from lanternpipe.runtime.batch import Plan
 from lanternpipe.runtime.commit import WorkLostError
+from lanternpipe.runtime.plan import Plan
 from lanternpipe.runtime.work import FIRST_PAUSE, LONGEST_PAUSE, Work
 from tests.fakes import Stored, run_of
 from tests.unit.worlds import World
@@ -74,13 +74,13 @@ def test_duplicates_are_counted_and_not_worked_on() -> None:
 
 def test_records_of_others_and_of_before_a_rewind_are_left_alone() -> None:
     """Records of a partition that is not ours, or is about to be rewound, do not count."""
-    _, work = working(0, 1)
+    world, work = working(0, 1)
     work.undo(WorkLostError("ILLEGAL_GENERATION"))
     consumed = work.outcomes.consumed
     assert work.admit(run(2)) is None
     assert work.admit(run(0, at=TopicPartition("in", 9))) is None
     assert work.outcomes.consumed == consumed
-    work.seek()
+    world.steer()
     assert work.admit(run(0)) is not None
 
 
@@ -89,9 +89,9 @@ def test_a_seek_is_tried_until_it_succeeds() -> None:
     world, work = working(4, 5)
     world.source.busy = 1
     work.undo(WorkLostError("ILLEGAL_GENERATION"))
-    work.seek()
+    world.steer()
     assert world.source.assigned[HERE] == 0
-    work.seek()
+    world.steer()
     assert world.source.assigned[HERE] == 4
 
 
@@ -103,7 +103,7 @@ def test_one_loss_is_made_good_at_once_and_more_are_not() -> None:
     assert world.pauses[0] == FIRST_PAUSE * 4
     assert world.pauses == sorted(world.pauses)
     assert (len(world.pauses), world.pauses[-1]) == (8, LONGEST_PAUSE)
-    work.seek()
+    world.steer()
     work.admit(run(0))
     work.commit()
     work.undo(WorkLostError("NOT_ENOUGH_REPLICAS"))
@@ -129,11 +129,11 @@ def test_losses_may_go_on_for_hours() -> None:
 
 def test_a_refused_dead_letter_does_not_spin() -> None:
     """When even the dead letter of a condemned record is refused, it is not tried without end."""
-    _, work = working(0)
+    world, work = working(0)
 
     def refuse() -> None:
         work.undo(WorkLostError("INVALID_RECORD", refused=True))
-        work.seek()
+        world.steer()
         work.admit(run(0))
 
     refuse()
@@ -150,7 +150,7 @@ def test_only_partitions_with_records_are_condemned() -> None:
     work.reach_ends([(THERE, 2)])
     for _ in range(2):
         work.undo(WorkLostError("INVALID_RECORD", refused=True))
-        work.seek()
+        world.steer()
         work.admit(run(0))
         work.reach_ends([(THERE, 2)])
     assert work.culprits.verdicts(run(0)) == {0: "INVALID_RECORD"}
@@ -203,8 +203,8 @@ def test_a_searched_transaction_is_committed_as_soon_as_it_is_full() -> None:
 
 def test_what_goes_takes_its_work_along() -> None:
     """A partition that goes leaves neither a seek nor records in flight behind."""
-    _, work = working(0, 1)
+    world, work = working(0, 1)
     work.let_go([HERE])
     assert work.outcomes.counted == {("abandoned", "revoked"): 2}
-    work.seek()
+    world.steer()
     assert work.positions.uncommitted() == {}

@@ -8,8 +8,10 @@ from typing import Any
 
 from lanternpipe.errors import Reject
 from lanternpipe.pipeline import Context, Output, Skip
-from lanternpipe.runtime.batch import OutputTopic, Planner
+from lanternpipe.runtime.batch import Planner
 from lanternpipe.runtime.deadletter import DeadLetters
+from lanternpipe.runtime.outputs import OutputPlanner, OutputTopic
+from lanternpipe.runtime.retry import Attempts
 
 LIMIT = 2_000
 CTX: Context[Any] = Context(1_700_000_000, None)
@@ -84,9 +86,12 @@ def word_planner(**parts: Any) -> Planner:
         "decode": decode,
         "explain": explain,
         "transform": transform,
-        "output": OutputTopic("shouts-v2", Shout, encode, LIMIT),
-        "declared_output": "shouts",
-        "also": {"whispers": OutputTopic("whispers-v2", Whisper, encode, LIMIT)},
+        "outputs": OutputPlanner(
+            OutputTopic("shouts-v2", Shout, encode, LIMIT),
+            "shouts",
+            {"whispers": OutputTopic("whispers-v2", Whisper, encode, LIMIT)},
+        ),
+        "retry": Attempts(first=1.0, longest=4.0, most=3, random=lambda: 1.0),
         "dead_letters": DeadLetters("words.dlq", "readers", max_bytes=1_000_000),
     }
     return Planner(**{**ours, **parts})

@@ -133,6 +133,10 @@ class World:
             if self.finished() and not self.processor.work.positions.in_flight():
                 return
 
+    def steer(self) -> None:
+        """Move the source to where it is to go on."""
+        self.processor.steer()
+
     def finished(self) -> bool:
         """Tell whether all records have been processed and all markers passed."""
         return all(self.broker.group.get(at, 0) == len(log) for at, log in self.broker.logs.items())

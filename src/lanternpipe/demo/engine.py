@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from lanternpipe.app import build_processor
+from lanternpipe.assembly import build_processor
 from lanternpipe.demo.feed import Feed
 from lanternpipe.demo.following import Following
 from lanternpipe.demo.monitor import Monitor

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from lanternpipe.app import ProcessorApp
+from lanternpipe.assembly import ProcessorApp
 from lanternpipe.pipeline import Context, Skip
 from lanternpipe.records import TopicPartition
 from lanternpipe.runtime.lag import Lag

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, cast
@@ -27,6 +28,7 @@ from lanternpipe.records import Fetched, Records, TopicPartition
 # Once a record has come, how long to wait for others: a batch of one is the dearest of all.
 GATHER_SECONDS = 0.005
 QUERY_SECONDS = 5.0
+LEAVE_SECONDS = 5.0
 
 # A rebalance is going on, or the partition has just been taken away.
 _NOT_NOW = frozenset({KafkaError._STATE, KafkaError._UNKNOWN_PARTITION})
@@ -50,28 +52,34 @@ class RecordConsumer:
         log: Log,
         waiting: Callable[[str], None],
     ) -> None:
+        self._config = config
         self._topics = topics
         self._log = log
         self._full = False
         self._gone: set[TopicPartition] = set()
         # Told of by an event alone: with error_cb set, consume() keeps quiet about it.
-        events = Events("consumer", log, unreachable=waiting)
-        self.statistics = events.statistics
-        self._consumer = opened(Consumer, {**config, **events.hooks()})
+        self._events = Events("consumer", log, unreachable=waiting)
+        self.statistics = self._events.statistics
+        self._consumer = self._open()
         self._ends = LogEnds(config, log=log)
 
     def subscribe(self, listener: AssignmentListener) -> None:
         """Join the group."""
+        self._listener = listener
 
         def told(callback: Callable[[Iterable[TopicPartition]], None]) -> Callable[..., None]:
-            return lambda _, partitions: callback([_ours(each) for each in partitions])
-
-        def gone(callback: Callable[[Iterable[TopicPartition]], None]) -> Callable[..., None]:
-            def tell(_: Consumer, partitions: list[ClientPartition]) -> None:
-                self._gone.update(map(_ours, partitions))
-                callback([_ours(each) for each in partitions])
+            def tell(client: Consumer, partitions: list[ClientPartition]) -> None:
+                if client is self._consumer:  # and not one that has been replaced
+                    callback([_ours(each) for each in partitions])
 
             return tell
+
+        def gone(callback: Callable[[Iterable[TopicPartition]], None]) -> Callable[..., None]:
+            def tell(partitions: Iterable[TopicPartition]) -> None:
+                self._gone.update(partitions)
+                callback(partitions)
+
+            return told(tell)
 
         self._consumer.subscribe(
             self._topics,
@@ -114,6 +122,14 @@ class RecordConsumer:
                 return False
             raise failure(error.args[0], f"seeking {partition}") from error
         return True
+
+    def pause(self, partitions: Iterable[TopicPartition]) -> bool:
+        """Read nothing from partitions for now; False while a rebalance is going on."""
+        return self._switch(self._consumer.pause, partitions, "pausing")
+
+    def resume(self, partitions: Iterable[TopicPartition]) -> bool:
+        """Read from partitions again; False while a rebalance is going on."""
+        return self._switch(self._consumer.resume, partitions, "resuming")
 
     def start_at(self, partition: TopicPartition, start: str | int) -> int | None:
         """Begin reading a partition at which the client has no valid offset."""
@@ -169,9 +185,36 @@ class RecordConsumer:
         """Return this member's place in the group."""
         return self._consumer.consumer_group_metadata()
 
+    def rebuild(self) -> None:
+        """Replace the client; the old one is given a while to leave the group."""
+        old, self._consumer = self._consumer, self._open()
+        self._full = False
+        # In a thread: who has stopped fetching may also hang here.
+        leaving = threading.Thread(target=old.close, name="leaving", daemon=True)
+        leaving.start()
+        leaving.join(LEAVE_SECONDS)
+        self.subscribe(self._listener)
+
     def close(self) -> None:
         """Leave the group."""
         self._consumer.close()
+
+    def _open(self) -> Consumer:
+        return opened(Consumer, {**self._config, **self._events.hooks()})
+
+    def _switch(
+        self,
+        act: Callable[[list[ClientPartition]], None],
+        partitions: Iterable[TopicPartition],
+        what: str,
+    ) -> bool:
+        try:
+            act([ClientPartition(*each) for each in partitions])
+        except KafkaException as error:
+            if error.args[0].code() in _NOT_NOW:
+                return False
+            raise failure(error.args[0], what) from error
+        return True
 
     def _runs(self, messages: list[Message], timestamps: list[int]) -> list[Records]:
         """Cut messages into runs of one partition; while behind, a batch is mostly one run."""

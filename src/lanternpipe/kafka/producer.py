@@ -12,12 +12,13 @@ from confluent_kafka import TopicPartition as ClientPartition
 
 from lanternpipe.errors import AbortableFailure, FencedFailure, KafkaFailure
 from lanternpipe.kafka.clients import Events, opened
-from lanternpipe.kafka.config import QUEUE_RECORDS, Config
+from lanternpipe.kafka.config import QUEUE_KILOBYTES, QUEUE_RECORDS, Config
 from lanternpipe.kafka.errors import RECORD_AT_FAULT, failure, mapped
 from lanternpipe.ports import Log, Refusal
 from lanternpipe.records import Headers, Outgoing, TopicPartition
 
 CALL_SECONDS = 10.0  # how long one transaction call may wait before it is made again
+SAMPLE = 8  # records of a batch by which the size of the others is estimated
 FULL_WAIT = 0.01  # seconds between looks at a queue that is full
 
 # Records of an aborted transaction that had not left yet; that is what an abort is for.
@@ -57,6 +58,8 @@ class RecordProducer:
         self._config = config
         self._beat = beat
         self._limit = int(config.get("queue.buffering.max.messages", QUEUE_RECORDS))
+        self._limit_bytes = 1024 * int(config.get("queue.buffering.max.kbytes", QUEUE_KILOBYTES))
+        self._record_bytes = 0.0
         self._events = Events("producer", log)
         self.statistics = self._events.statistics
         self._refusal: Refusal | None = None
@@ -66,6 +69,8 @@ class RecordProducer:
     def send(self, batch: Outgoing) -> None:
         """Enqueue a batch, waiting while the queue is full."""
         producer = self._producer
+        sample = [len(value or b"") for value in batch.values[:SAMPLE]]
+        self._record_bytes = sum(sample) / max(1, len(sample))
         self.poll(0)  # serves delivery reports, or finished records would pile up
         while len(producer) and len(producer) + len(batch) > self._limit:
             self._wait_for_room()
@@ -98,6 +103,10 @@ class RecordProducer:
             except KafkaException as error:
                 raise self._refused(error.args[0], batch.topic) from error
             sent += len(done)
+
+    def fullness(self) -> float:
+        """Return how full the queue is by number and, estimated, by size."""
+        return len(self._producer) * max(1 / self._limit, self._record_bytes / self._limit_bytes)
 
     def flush(self, timeout: float) -> int:
         """Wait for acknowledgements; return how many records are still without one."""

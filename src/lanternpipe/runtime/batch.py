@@ -6,89 +6,55 @@ body per record costs more than the client library does.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import compress, count, repeat
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import repeat
+from operator import length_hint
+from typing import Any, NamedTuple, TypeAlias
 
-from lanternpipe.errors import Reject
-from lanternpipe.pipeline import Context, Output, Skip
-from lanternpipe.records import Headers, Outgoing, Records
+from lanternpipe.errors import Reject, Retry
+from lanternpipe.pipeline import Context
+from lanternpipe.records import Records
+from lanternpipe.runtime.columns import ABOUT_THE_PROCESS, attempt
 from lanternpipe.runtime.deadletter import Cause, DeadLetters
+from lanternpipe.runtime.outputs import OutputPlanner
+from lanternpipe.runtime.plan import Plan
+from lanternpipe.runtime.retry import Attempts, Held, is_alone
+from lanternpipe.runtime.retrytopics import RetryTopics, Tier
 
-T = TypeVar("T")
+Lookup: TypeAlias = Callable[[Sequence[Any], Context[Any]], Mapping[Any, Any]]
+"""Asks others about the events of a batch."""
 
-# What a record takes on the broker besides key, value and headers, with room to spare.
-RECORD_OVERHEAD_BYTES = 512
-# What says something about this process, and nothing about the record at hand.
-ABOUT_THE_PROCESS = (MemoryError, KeyboardInterrupt)
-
-
-@dataclass(frozen=True, slots=True)
-class OutputTopic:
-    """A topic that a transform may write to.
-
-    Attributes:
-        name: Its name on the broker.
-        event: The type of its values.
-        encode: Turns an event into bytes.
-        max_bytes: The largest record batch that the topic takes.
-    """
-
-    name: str
-    event: type
-    encode: Callable[[Any], bytes]
-    max_bytes: int
+# Stands where a record has neither output nor dead letter, but goes to a retry topic.
+WAITS = Cause("waits", "transform", "Retry")
 
 
-@dataclass(slots=True)
-class Plan:
-    """What is to be produced for a run of records, and how its records are counted.
+class Progress(NamedTuple):
+    """What the transform is at, for another thread to look at.
 
     Attributes:
-        outgoing: Outputs and dead letters, in the order in which they must be sent.
-        processed: How many records have at least one output, or an empty list of them.
-        filtered: Counts by the reason of ``Skip``.
-        dead_lettered: Counts by kind of cause.
-        causes: One per dead letter, for the log.
+        events: Those to come; how many it has left tells which one it is at.
+        records: The run.
+        places: Which of its records are transformed.
     """
 
-    outgoing: list[Outgoing] = field(default_factory=list)
-    processed: int = 0
-    filtered: Counter[str] = field(default_factory=Counter)
-    dead_lettered: Counter[str] = field(default_factory=Counter)
-    causes: list[tuple[int, Cause]] = field(default_factory=list)
+    events: Iterator[Any]
+    records: Records
+    places: Sequence[int]
 
-
-def attempt(
-    function: Callable[..., T], column: Sequence[Any], *more: Iterable[Any]
-) -> tuple[list[T | None], dict[int, BaseException]]:
-    """Map ``function`` over columns; where it raises, the result is None and the error is kept.
-
-    ``list.extend`` keeps what it got before an exception and ``map`` goes on behind the element
-    that raised, so a batch without failures costs one C loop, and a failure one turn more.
-    """
-    results: list[Any] = []
-    failures: dict[int, BaseException] = {}
-    mapped = map(function, column, *more)
-    while len(results) < len(column):
-        try:
-            results.extend(mapped)
-        except ABOUT_THE_PROCESS:
-            raise
-        except BaseException as error:  # noqa: BLE001  # even sys.exit() concerns one record
-            failures[len(results)] = error
-            results.append(None)
-        else:
-            if len(results) < len(column):  # a StopIteration looks like the end of the column
-                failures[len(results)] = StopIteration()
-                results.append(None)
-    return results, failures
+    def record(self) -> str:
+        """Return the place of the record that the transform is at."""
+        done = len(self.places) - length_hint(self.events)
+        offset = self.records.offsets[self.places[max(0, done - 1)]]
+        return f"{self.records.source}/{offset}"
 
 
 class Planner:
-    """Plans runs of records of one pipeline."""
+    """Plans runs of records of one pipeline.
+
+    Attributes:
+        progress: What the transform is at; None while it does not run.
+    """
 
     def __init__(
         self,
@@ -96,18 +62,19 @@ class Planner:
         decode: Callable[[Any], Any],
         explain: Callable[[bytes | None, BaseException], Reject],
         transform: Callable[[Any, Context[Any]], Any],
-        output: OutputTopic,
-        declared_output: str,
-        also: Mapping[str, OutputTopic],
+        outputs: OutputPlanner,
         dead_letters: DeadLetters,
+        retry: Attempts | RetryTopics,
+        lookup: Lookup | None = None,
     ) -> None:
+        self.progress: Progress | None = None
         self._decode = decode
         self._explain = explain
         self._transform = transform
-        self._output = output
-        # By the names that user code knows; settings may call them otherwise on the broker.
-        self._topics = {**also, declared_output: output}
+        self._outputs = outputs
         self._dead_letters = dead_letters
+        self._retry = retry
+        self._lookup = lookup
 
     def plan(
         self,
@@ -128,30 +95,74 @@ class Planner:
             failed: Gives the trace context of a dead letter, by the place of its record.
         """
         causes: dict[int, Cause] = {}
-        results = self._results(records, ctx, condemned or {}, causes, enter)
+        again: dict[int, str] = {}
+        results = self._results(records, ctx, condemned or {}, causes, again, enter)
         enter("encode")
         plan = Plan()
-        kinds = list(map(type, results))
-        skipped = list(_places_of(Skip, kinds))
-        if kinds.count(self._output.event) + len(skipped) + len(causes) == len(results):
-            plan.filtered.update(str(results[place].reason) for place in skipped)
-            self._plan_single_outputs(plan, records, results, skipped, causes)
-        else:
-            self._plan_any_outputs(plan, records, results, causes)
+        if again and isinstance(self._retry, Attempts):
+            records, results = self._hold(plan, self._retry, records, results, causes, again)
+            again = {}
+        elif again:
+            self._send_round(plan, records, causes, again, ctx.now, failed)
+        # What is no output and no longer of interest here.
+        gone = {**causes, **dict.fromkeys(again, WAITS)}
+        self._outputs.plan(plan, records, results, gone)
+        causes = {place: cause for place, cause in gone.items() if cause is not WAITS}
         if causes:
             self._plan_dead_letters(plan, records, causes, failed)
         return plan
 
-    def _results(
+    def _hold(
         self,
+        plan: Plan,
+        attempts: Attempts,
         records: Records,
-        ctx: Context[Any],
-        condemned: Mapping[int, str],
+        results: list[Any],
         causes: dict[int, Cause],
-        enter: Callable[[str], object],
+        again: Mapping[int, str],
+    ) -> tuple[Records, list[Any]]:
+        """End the plan at the first record that is to be tried again, and is not given up."""
+        source = records.source
+        for place, reason in sorted(again.items()):
+            offset = records.offsets[place]
+            wait = attempts.failed(source, offset, alone=is_alone(records, results, again, place))
+            if wait is None:
+                causes[place] = _exhausted(reason, attempts.made(source, offset))
+                continue
+            plan.held = Held(place, reason, wait)
+            for behind in [each for each in causes if each >= place]:
+                del causes[behind]
+            return records.head(place), results[:place]
+        return records, results
+
+    def _send_round(
+        self,
+        plan: Plan,
+        records: Records,
+        causes: dict[int, Cause],
+        again: dict[int, str],
+        now: int,
+        failed: Callable[[int], bytes | None],
+    ) -> None:
+        """Send records that are to be tried again to their retry topics, or give them up."""
+        assert isinstance(self._retry, RetryTopics)
+        going: dict[int, tuple[Tier, Cause]] = {}
+        for place, reason in list(again.items()):
+            tier = self._retry.next_tier(records, place)
+            if tier is None:
+                causes[place] = _exhausted(reason, 1)
+                del again[place]
+                continue
+            cause = Cause(reason, "transform", "Retry", traceparent=failed(place))
+            going[place] = tier, cause
+            plan.retried[reason] += 1
+            plan.waiting.append((records.offsets[place], cause))
+        plan.outgoing += self._retry.envelope(records, going, now)
+
+    def _events(
+        self, records: Records, condemned: Mapping[int, str], causes: dict[int, Cause]
     ) -> list[Any]:
-        """Return what the transform made of each record; None where ``causes`` says why not."""
-        enter("decode")
+        """Return the event of each record; nothing is to come of those that ``causes`` names."""
         events, broken = attempt(self._decode, records.values)
         for place, error in broken.items():
             causes[place] = Cause.of(self._explain(records.values[place], error), "decode")
@@ -160,113 +171,54 @@ class Planner:
                 causes[place] = Cause("unproducible", "produce", condemned[offset])
             elif offset in records.unreadable:
                 causes[place] = Cause("undecodable", "decode", "Headers")
+        return events
+
+    def _results(
+        self,
+        records: Records,
+        ctx: Context[Any],
+        condemned: Mapping[int, str],
+        causes: dict[int, Cause],
+        again: dict[int, str],
+        enter: Callable[[str], object],
+    ) -> list[Any]:
+        """Return what the transform made of each record.
+
+        It is None where ``causes`` says why not, and where ``again`` says why it is to be tried
+        again.
+        """
+        enter("decode")
+        events = self._events(records, condemned, causes)
         places: Sequence[int] = range(len(records))
         if causes:
             places = [place for place in places if place not in causes]
             events = [events[place] for place in places]
+        if self._lookup is not None:
+            enter("lookup")
+            ctx = ctx.looking_up(self._lookup(events, ctx))
         enter("transform")
         transform = self._transform
         raised: dict[int, BaseException] = {}
         try:
             # Python calls Python faster than `map` does.
-            results: list[Any] = [transform(event, ctx) for event in events]
+            self.progress = Progress(iter(events), records, places)
+            results: list[Any] = [transform(event, ctx) for event in self.progress.events]
         except ABOUT_THE_PROCESS:
             raise
         except BaseException:  # noqa: BLE001  # told by the second pass, one by one
-            results, raised = attempt(transform, events, repeat(ctx))
+            self.progress = Progress(iter(events), records, places)
+            results, raised = attempt(transform, events, repeat(ctx), iterator=self.progress.events)
+        finally:
+            self.progress = None
         if causes:
             made = dict(zip(places, results, strict=True))
             results = [made.get(place) for place in range(len(records))]
         for index, error in raised.items():
-            causes[places[index]] = Cause.of(error, "transform")
+            if isinstance(error, Retry):
+                again[places[index]] = str(error.reason)
+            else:
+                causes[places[index]] = Cause.of(error, "transform")
         return results
-
-    def _plan_single_outputs(
-        self,
-        plan: Plan,
-        records: Records,
-        results: list[Any],
-        skipped: Sequence[int],
-        causes: dict[int, Cause],
-    ) -> None:
-        """Handle the common case: each result is one output event, ``Skip``, or a failure."""
-        keys, timestamps, headers = records.keys, records.timestamps, records.headers
-        keep = [True] * len(results)
-        for place in (*skipped, *causes):
-            keep[place] = False
-        if not all(keep):
-            results = list(compress(results, keep))
-            keys, timestamps, headers = _kept(keep, keys, timestamps, headers)
-        values, unencodable = attempt(self._output.encode, results)
-        refused = {index: Cause.of(error, "encode") for index, error in unencodable.items()}
-        refused.update(_too_large(values, keys, headers, self._output.max_bytes))
-        if refused:
-            places = list(compress(count(), keep))
-            causes.update((places[index], cause) for index, cause in refused.items())
-            left = [index not in refused for index in range(len(values))]
-            values = list(compress(values, left))
-            keys, timestamps, headers = _kept(left, keys, timestamps, headers)
-        plan.processed += len(values)
-        if values:
-            plan.outgoing.append(Outgoing(self._output.name, keys, values, timestamps, headers))
-
-    def _plan_any_outputs(
-        self,
-        plan: Plan,
-        records: Records,
-        results: list[Any],
-        causes: dict[int, Cause],
-    ) -> None:
-        """Handle results of any form, one by one, so that outputs keep the order of inputs."""
-        by_topic: dict[str, Outgoing] = {}
-        for place, result in enumerate(results):
-            if place in causes:
-                continue
-            if type(result) is Skip:
-                plan.filtered[str(result.reason)] += 1
-                continue
-            wanted = result if isinstance(result, list | tuple) else [result]
-            try:
-                outputs = [self._one_output(records, place, item) for item in wanted]
-            except _Refused as refusal:
-                causes[place] = refusal.cause
-                continue
-            except Exception as error:  # noqa: BLE001  # an Output that is none, in some way
-                causes[place] = Cause.of(error, "transform")
-                continue
-            if not outputs:
-                plan.filtered["no_output"] += 1
-                continue
-            plan.processed += 1
-            for topic, key, value, headers in outputs:
-                batch = by_topic.setdefault(topic, Outgoing(topic, [], [], [], []))
-                batch.keys.append(key)
-                batch.values.append(value)
-                batch.timestamps.append(records.timestamps[place])
-                assert batch.headers is not None
-                batch.headers.append(headers)
-        plan.outgoing.extend(by_topic.values())
-
-    def _one_output(
-        self, records: Records, place: int, item: Any
-    ) -> tuple[str, bytes | None, bytes, Headers | None]:
-        output = item if isinstance(item, Output) else Output(item)
-        topic = self._output if output.topic is None else self._topics.get(output.topic)
-        if topic is None:
-            raise _Refused(Cause("bug", "transform", "UndeclaredTopic"))
-        if type(output.value) is not topic.event:
-            raise _Refused(Cause("bug", "transform", f"Returned{type(output.value).__qualname__}"))
-        try:
-            value = topic.encode(output.value)
-        except Exception as error:
-            raise _Refused(Cause.of(error, "encode")) from error
-        key = records.keys[place] if output.key is None else output.key
-        if key is not None and not isinstance(key, bytes):
-            raise _Refused(Cause("bug", "transform", f"Key{type(key).__qualname__}"))
-        headers = records.headers[place] if records.headers else None
-        if too_large := _too_large([value], [key], [headers], topic.max_bytes):
-            raise _Refused(too_large[0])
-        return topic.name, key, value, headers
 
     def _plan_dead_letters(
         self,
@@ -284,60 +236,5 @@ class Planner:
         plan.outgoing.append(self._dead_letters.envelope(records, ordered, traced))
 
 
-class _Refused(Exception):  # noqa: N818  # control flow inside this file
-    def __init__(self, cause: Cause) -> None:
-        super().__init__(cause.kind)
-        self.cause = cause
-
-
-def _places_of(kind: type, kinds: list[type]) -> Iterator[int]:
-    """Yield where ``kind`` is; it is mostly rare, and a search runs at C speed."""
-    place = -1
-    for _ in range(kinds.count(kind)):
-        place = kinds.index(kind, place + 1)
-        yield place
-
-
-def _kept(
-    keep: Sequence[bool],
-    keys: list[bytes | None],
-    timestamps: list[int],
-    headers: list[Headers | None] | None,
-) -> tuple[list[bytes | None], list[int], list[Headers | None] | None]:
-    """Return the columns of an output with only the records that ``keep`` tells."""
-    return (
-        list(compress(keys, keep)),
-        list(compress(timestamps, keep)),
-        None if headers is None else list(compress(headers, keep)),
-    )
-
-
-def _too_large(
-    values: list[bytes | None],
-    keys: list[bytes | None],
-    headers: list[Headers | None] | None,
-    limit: int,
-) -> dict[int, Cause]:
-    """Find the records that the topic would refuse; all at once first, as that is cheap."""
-    rest = limit - RECORD_OVERHEAD_BYTES - sum(map(_headers_size, filter(None, headers or ())))
-    if any(_length(of, values) + _length(of, keys) <= rest for of in (sum, max)):
-        return {}
-    found: dict[int, Cause] = {}
-    for place, value in enumerate(values):
-        size = len(value or b"") + len(keys[place] or b"") + RECORD_OVERHEAD_BYTES
-        size += _headers_size((headers[place] if headers else None) or ())
-        if size > limit:
-            found[place] = Cause("too_large", "produce", "MSG_SIZE_TOO_LARGE", limit=f"{limit}")
-    return found
-
-
-def _headers_size(headers: Iterable[tuple[str, bytes | None]]) -> int:
-    return sum(len(name) + len(content or b"") for name, content in headers)
-
-
-def _length(of: Callable[[Iterable[int]], int], column: Sequence[bytes | None]) -> int:
-    """Return the sum or the maximum of the lengths in a column."""
-    try:
-        return of(map(len, column or [b""]))  # type: ignore[arg-type]  # `except` is for None
-    except TypeError:
-        return of(map(len, [b"", *filter(None, column)]))
+def _exhausted(reason: str, attempts: int) -> Cause:
+    return Cause("retries_exhausted", "transform", reason, attempts=attempts)

@@ -66,6 +66,9 @@ class Committer(Protocol):
     def serve(self) -> None:
         """Serve what the client has to tell; called when there are no records."""
 
+    def fullness(self) -> float:
+        """Return how full the producer's queue is, from 0 to 1."""
+
     def close(self, timeout: float) -> None:
         """Release the producer within ``timeout`` seconds."""
 
@@ -148,6 +151,10 @@ class ExactlyOnce:
         """Serve the client's events; what they tell matters only while a transaction is open."""
         disturbed = self._sink.take_disturbance()
         self._unsure = self._unsure or (disturbed and self._open)
+
+    def fullness(self) -> float:
+        """Return how full the producer's queue is, from 0 to 1."""
+        return self._sink.fullness()
 
     def close(self, timeout: float) -> None:
         """Drop the producer; what is still open is aborted by the broker."""
@@ -333,6 +340,10 @@ class AtLeastOnce:
     def serve(self) -> None:
         """Serve the client's events."""
         self._sink.take_disturbance()
+
+    def fullness(self) -> float:
+        """Return how full the producer's queue is, from 0 to 1."""
+        return self._sink.fullness()
 
     def close(self, timeout: float) -> None:
         """Wait for acknowledgements up to ``timeout`` seconds, then drop the producer."""

@@ -14,6 +14,8 @@ from types import TracebackType
 from lanternpipe import headers
 from lanternpipe.errors import Reject
 from lanternpipe.records import TRACEPARENT, Headers, Outgoing, Records
+from lanternpipe.runtime.dialects import DIALECTS
+from lanternpipe.runtime.hops import attempts, provenance, split
 from lanternpipe.version import VERSION
 
 MAX_FRAMES = 12
@@ -29,7 +31,7 @@ class Cause:
     Attributes:
         kind: What a person does about it: ``undecodable``, ``invalid``, ``tombstone``, ``empty``,
             ``bug`` (an exception that nobody expected), ``too_large``, ``unproducible`` (the
-            broker refuses the output), or the reason of a ``Reject``.
+            broker refuses the output), ``retries_exhausted``, or the reason of a ``Reject``.
         stage: ``decode``, ``transform``, ``encode`` or ``produce``.
         error: Class of the exception, or the broker's code.
         field: Path of the offending field.
@@ -37,6 +39,7 @@ class Cause:
         frames: Where an unexpected exception came from, innermost last.
         text: The exception's own text; it may hold values of the record.
         traceparent: Of the span that tells of it, where there is one.
+        attempts: How often this process has tried the record in a row.
     """
 
     kind: str
@@ -47,6 +50,7 @@ class Cause:
     frames: tuple[str, ...] = ()
     text: str = ""
     traceparent: bytes | None = None
+    attempts: int = 1
 
     @classmethod
     def of(cls, error: BaseException, stage: str) -> Cause:
@@ -77,12 +81,14 @@ class DeadLetters:
         group: The consumer group that gave up on the records.
         max_bytes: The largest letter that the topic takes; a value that does not fit is cut.
         full_detail: Whether the exception's text is added; it may hold personal data.
+        dialects: Whose names are given in addition, as in ``dialects.DIALECTS``.
     """
 
     topic: str
     group: str
     max_bytes: int
     full_detail: bool = False
+    dialects: Sequence[str] = ()
 
     def envelope(
         self, records: Records, places: Sequence[int], causes: Sequence[Cause]
@@ -127,14 +133,9 @@ class DeadLetters:
         )
 
     def _headers(self, records: Records, place: int, original: Headers, cause: Cause) -> Headers:
-        source, offset = records.source, records.offsets[place]
-        carried = dict(original).get(headers.EVENT_ID)
-        added = {
-            headers.EVENT_ID: None if carried else f"{source}/{offset}",
-            headers.ORIGIN_TOPIC: source.topic,
-            headers.ORIGIN_PARTITION: str(source.partition),
-            headers.ORIGIN_OFFSET: str(offset),
-            headers.ORIGIN_TIMESTAMP: str(records.timestamps[place]),
+        _, there = split(original)
+        own = {**there, **records.carried.get(records.offsets[place], {})}
+        said = {
             headers.GROUP: self.group,
             headers.ERROR_KIND: cause.kind,
             headers.ERROR_CLASS: cause.error,
@@ -143,15 +144,19 @@ class DeadLetters:
             headers.ERROR_FRAMES: "\n".join(cause.frames),
             headers.ERROR_TEXT: cause.text if self.full_detail else None,
             headers.STAGE: cause.stage,
-            headers.ATTEMPT: "1",
+            headers.ATTEMPT: str(attempts(own) + cause.attempts),
             headers.VERSION: VERSION,
         }
-        # A surrogate, as in a file name, must not keep the letter from being written.
-        return [
-            (name, value.encode("utf-8", "backslashreplace")[:MAX_TEXT])
-            for name, value in added.items()
+        told = provenance(records, place, own) | {
+            # A surrogate, as in a file name, must not keep the letter from being written.
+            name: value.encode("utf-8", "backslashreplace")[:MAX_TEXT]
+            for name, value in said.items()
             if value
-        ]
+        }
+        added = [each for each in told.items() if there.get(each[0]) != each[1]]
+        for dialect in self.dialects:
+            added += DIALECTS[dialect](told)
+        return [*added]
 
 
 def _told(part: str, content: bytes) -> Headers:

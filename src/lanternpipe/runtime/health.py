@@ -23,7 +23,7 @@ class Health:
 
     Live: the loop moves; waiting for a broker counts as moving, since a restart would not bring
     the broker back. Ready: has joined the group and received an assignment, possibly empty, and
-    is not stopping; a broker that goes away later does not unset it.
+    is not stopping, nor stopped by the breaker; a broker that goes away later does not unset it.
 
     Args:
         stuck_after: Seconds without a turn of the loop after which the process counts as stuck.
@@ -40,6 +40,7 @@ class Health:
         self._beat_at = clock()
         self._joined = False
         self._stopping = False
+        self._unready: str | None = None
         self._fatal: str | None = None
         self._waiting_since: float | None = None
         self._waited_at = 0.0
@@ -55,6 +56,10 @@ class Health:
     def stopping(self) -> None:
         """The process has been asked to stop."""
         self._stopping = True
+
+    def unready(self, reason: str | None) -> None:
+        """Records are not processed for this reason, though the loop moves; None: they are."""
+        self._unready = reason
 
     def fatal(self, reason: str) -> None:
         """The process is about to end because of an error."""
@@ -99,4 +104,6 @@ class Health:
             return Verdict(ok=False, reason="stopping")
         if not self._joined:
             return Verdict(ok=False, reason="has not joined the group yet")
+        if self._unready is not None:
+            return Verdict(ok=False, reason=self._unready)
         return Verdict(ok=True, reason="has an assignment")

@@ -13,6 +13,7 @@ from lanternpipe.runtime.beside import repeatedly
 from lanternpipe.runtime.positions import Position
 
 EVERY_SECONDS = 1.0
+FRESH_SECONDS = 5.0
 
 
 class Ends(Protocol):
@@ -88,6 +89,10 @@ class LagWatch:
             for partition, position in self._positions().items()
             if partition in known and (found := lag(position, known[partition], now)) is not None
         }
+
+    def fresh(self) -> Mapping[TopicPartition, int]:
+        """Return the last stable offsets, or nothing where they were asked for long ago."""
+        return self.last_stable if self._clock() - self.asked_at < FRESH_SECONDS else {}
 
     def running(self) -> AbstractContextManager[None]:
         """Ask the broker once a second, in a thread, within the block."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
@@ -20,11 +20,12 @@ from lanternpipe.measures import (
 from lanternpipe.records import Records
 
 Phase: TypeAlias = Literal[
-    "poll", "decode", "transform", "encode", "send", "backpressure", "commit", "other"
+    "poll", "decode", "lookup", "transform", "encode", "send", "backpressure", "commit", "other"
 ]
 PHASES: Final = (
     "poll",
     "decode",
+    "lookup",
     "transform",
     "encode",
     "send",
@@ -125,9 +126,13 @@ class Measures:
 
     def admitted(self, run: Records) -> Stamps:
         """Records are to be worked on; returns their timestamps, for ``processed``."""
-        stamps = Stamps.of(run.timestamps if self._look_at_ages else ())
+        stamps = self.stamps(run.timestamps)
         self._future += self._ages["polled"].add_ages(self._clock() * 1_000, stamps)
         return stamps
+
+    def stamps(self, timestamps: Sequence[int]) -> Stamps:
+        """Return timestamps as ``processed`` wants them."""
+        return Stamps.of(timestamps if self._look_at_ages else ())
 
     def processed(self, stamps: Stamps, seconds: float) -> None:
         """A run has been decoded, transformed, encoded and sent, which took so many seconds."""

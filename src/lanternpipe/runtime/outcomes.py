@@ -9,7 +9,7 @@ from typing import TypeAlias
 Outcome: TypeAlias = tuple[str, str]
 """Outcome and reason, such as ``("filtered", "old_app_version")``; the reason may be empty."""
 
-OUTCOMES = ("processed", "filtered", "dead_lettered", "duplicate", "abandoned")
+OUTCOMES = ("processed", "filtered", "retried", "dead_lettered", "duplicate", "abandoned")
 PROCESSED: Outcome = ("processed", "")
 DUPLICATE: Outcome = ("duplicate", "")
 

@@ -86,6 +86,24 @@ class Positions:
         position.next = records.offsets[-1] + 1
         position.in_flight += len(records)
 
+    def retreat(
+        self, partition: TopicPartition, offset: int | None, records: int, stamp: int
+    ) -> None:
+        """Note that records which were handed out are not to be worked on now.
+
+        Args:
+            partition: Where.
+            offset: The first of them; None where the partition stands before them already.
+            records: How many.
+            stamp: Timestamp of the first.
+        """
+        position = self._by_partition[partition]
+        position.in_flight -= records
+        if offset is not None:
+            position.next, position.newest_ms = offset, stamp
+        if not position.in_flight:
+            position.oldest_ms = 0
+
     def unknown(self, partitions: Iterable[TopicPartition]) -> list[TopicPartition]:
         """Return those of ``partitions`` of which nothing has been seen so far."""
         known = self._by_partition

@@ -4,28 +4,37 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Container, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lanternpipe.pipeline import Context
 from lanternpipe.ports import Log, Source, Tracing
-from lanternpipe.records import Fetched, TopicPartition
+from lanternpipe.records import Fetched, Records, TopicPartition
 from lanternpipe.runtime.batch import Planner
+from lanternpipe.runtime.breaker import Breaker, Share
 from lanternpipe.runtime.commit import Committer, WorkLostError
+from lanternpipe.runtime.heal import StallWatch
 from lanternpipe.runtime.health import Health
+from lanternpipe.runtime.hops import due, ready, unwrapped
 from lanternpipe.runtime.interval import CommitInterval
 from lanternpipe.runtime.measure import Measured, Measures
 from lanternpipe.runtime.outcomes import Outcome
 from lanternpipe.runtime.positions import Position
+from lanternpipe.runtime.probe import OpenBreaker
 from lanternpipe.runtime.rebalance import Rebalance
 from lanternpipe.runtime.report import Report
+from lanternpipe.runtime.stall import Stalls
 from lanternpipe.runtime.start import PartitionStart
+from lanternpipe.runtime.steering import Steering
 from lanternpipe.runtime.untraced import NoTracing
 from lanternpipe.runtime.work import Work
 
 IDLE_WAIT = 0.1  # seconds; how late a stop request may be noticed
+LEAST_WAIT = 0.2  # seconds; many records that become due one by one are taken together
 SIGHT_EVERY = 0.5  # seconds; how old the numbers may be that other threads see
+
+ALL_IS_RIGHT = Breaker(ratio=1.0, window=1, enabled=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +48,10 @@ class Sight:
         outcomes: Final outcomes by outcome and reason.
         positions: Where each assigned partition stands.
         measured: Times, ages and sizes.
+        waiting: Partitions that are not read just now, on purpose.
+        breaker_open: Whether the breaker has stopped the loop.
+        breaker_openings: How often it has.
+        stalls: How often the client was replaced because a partition stood still.
     """
 
     consumed: int = 0
@@ -47,6 +60,22 @@ class Sight:
     outcomes: Mapping[Outcome, int] = field(default_factory=dict)
     positions: Mapping[TopicPartition, Position] = field(default_factory=dict)
     measured: Measured = field(default_factory=Measured)
+    waiting: Collection[TopicPartition] = ()
+    breaker_open: bool = False
+    breaker_openings: int = 0
+    stalls: int = 0
+
+
+class FloodError(Exception):
+    """Raised when most records of late would be dead letters.
+
+    Args:
+        share: How many.
+    """
+
+    def __init__(self, share: Share) -> None:
+        super().__init__(str(share))
+        self.share = share
 
 
 class Processor:
@@ -71,6 +100,10 @@ class Processor:
         pause: Waits so many seconds.
         measures: Told of times, ages and sizes.
         tracing: Decides which records are traced; by default none.
+        breaker: Judges plans; by default all are right.
+        hops: Topics of records that have been here before: retry and replay topics.
+        stalls: Finds partitions that stand still; by default none.
+        ends: Last stable offsets of the assigned partitions; nothing while they are not fresh.
     """
 
     def __init__(
@@ -91,12 +124,18 @@ class Processor:
         pause: Callable[[float], None] = time.sleep,
         measures: Measures | None = None,
         tracing: Tracing | None = None,
+        breaker: Breaker = ALL_IS_RIGHT,
+        hops: Container[str] = (),
+        stalls: Stalls | None = None,
+        ends: Callable[[], Mapping[TopicPartition, int]] = dict,
     ) -> None:
         self.measures = measures or Measures(clock)
         self._tracing = tracing or NoTracing()
         self._report = Report(log)
+        self._steering = Steering(source, self.measures.now)
         self.work = Work(
             source=source,
+            steering=self._steering,
             committer=committer,
             interval=interval,
             health=health,
@@ -112,6 +151,26 @@ class Processor:
         self._batch_records = batch_records
         self._health = health
         self._clock = clock
+        self._hops = hops
+        self._breaker = breaker
+        self._open = OpenBreaker(
+            breaker,
+            steering=self._steering,
+            health=health,
+            plan=lambda run: planner.plan(run, self._context()),
+            ours=self.work.positions.__contains__,
+            log=log,
+            clock=self.measures.now,
+        )
+        self._stalls = StallWatch(
+            stalls or Stalls(math.inf),
+            ends=ends,
+            work=self.work,
+            steering=self._steering,
+            source=source,
+            log=log,
+            clock=self.measures.now,
+        )
         self._rebalance = Rebalance(self.work, self.measures, health, log)
         self._start = PartitionStart(
             source, self.work, start=start, group=group, health=health, log=log
@@ -139,18 +198,25 @@ class Processor:
     def step(self) -> None:
         """Do one turn of the loop."""
         self._health.beat()
-        self.work.seek()
+        self.steer()
         fetched = self._fetch()
         self._start.find(fetched.lost)
-        try:
-            self._handle(fetched)
-        except WorkLostError as lost:
-            self.work.undo(lost)
+        if self._open:
+            self._open.step(fetched)
+        else:
+            try:
+                self._handle(fetched)
+            except WorkLostError as lost:
+                self.work.undo(lost)
+            except FloodError as flood:
+                self.work.abort("breaker_open")
+                self._open.open(flood.share)
         self.measures.phases.enter("other")
-        self.work.reach_ends(fetched.ends)
+        self.work.reach_ends(each for each in fetched.ends if each[0] not in self._open.looked_at)
         if not fetched.runs:
             self.work.serve()
         self.work.commit_if_due(full=fetched.full)
+        self._stalls.polled(full=fetched.full)
         self._report.tell(self.work.outcomes, self.work.positions.in_flight)
         if self.measures.now() - self._sighted_at >= SIGHT_EVERY:
             self._look()
@@ -163,9 +229,17 @@ class Processor:
         self._rebalance.disarm()
         self._source.close()
 
+    def steer(self) -> None:
+        """Move and pause the source as far as is to be."""
+        if self.work.full():
+            self._steering.stop("backpressure")
+        else:
+            self._steering.go("backpressure")
+        self._steering.apply(self.work.positions.snapshot().keys())
+
     def _fetch(self) -> Fetched:
         measures, work = self.measures, self.work
-        measures.phases.enter("poll")
+        measures.phases.enter("backpressure" if self._steering.stopped("backpressure") else "poll")
         polled_at = self._clock()
         began = measures.poll_begins()
         fetched = self._source.fetch(
@@ -189,27 +263,60 @@ class Processor:
             outcomes=outcomes.counted.copy(),
             positions={at: replace(each) for at, each in positions.snapshot().items()},
             measured=self.measures.read(),
+            waiting=self._steering.paused,
+            breaker_open=bool(self._open),
+            breaker_openings=self._open.opened,
+            stalls=self._stalls.healed,
         )
         self._sighted_at = self.measures.now()
 
+    def _context(self) -> Context[Any]:
+        return Context(int(self._clock()), self._app_settings)
+
     def _handle(self, fetched: Fetched) -> None:
-        work, measures = self.work, self.measures
-        enter = measures.phases.enter
+        work = self.work
         # All runs are noted as handed out before any is sent: if sending fails, all are undone.
         admitted = [fresh for run in fetched.runs if (fresh := work.admit(run)) is not None]
-        ctx: Context[Any] = Context(int(self._clock()), self._app_settings)
+        ctx = self._context()
         for run in admitted:
-            stamps, began, began_at = measures.admitted(run), measures.now(), self._clock()
-            traced = self._tracing.begin(run)
-            verdicts = work.culprits.verdicts(run)
-            plan = self._planner.plan(
-                traced.records, ctx, verdicts, enter=enter, failed=traced.failed
-            )
-            work.took(len(run), measures.now() - began)
-            enter("send")
-            work.send(run, plan)
-            enter("other")
-            measures.processed(stamps, measures.now() - began)
-            failures = {offset: (cause.kind, cause.stage) for offset, cause in plan.causes}
-            if exemplar := traced.end(failures, began_at, self._polled):
-                measures.exemplify("processed", exemplar)
+            if work.waits(run.source):
+                work.drop(run)
+                continue
+            due = self._due(unwrapped(run)) if run.source.topic in self._hops else run
+            if due:
+                self._handle_run(due, ctx)
+
+    def _due(self, run: Records) -> Records:
+        """Return the records of a hop that may be worked on; the others are put back."""
+        now_ms = self._clock() * 1_000
+        count = ready(run, now_ms)
+        if count < len(run):
+            since = due(run, run.offsets[count])
+            wait = max(LEAST_WAIT, (since - now_ms) / 1_000)
+            self.work.set_aside(run, count, "not_due", wait, since=since)
+            run = run.head(count)
+        return run
+
+    def _handle_run(self, run: Records, ctx: Context[Any]) -> None:
+        work, measures = self.work, self.measures
+        enter = measures.phases.enter
+        stamps, began, began_at = measures.admitted(run), measures.now(), self._clock()
+        traced = self._tracing.begin(run)
+        verdicts = work.culprits.verdicts(run)
+        plan = self._planner.plan(traced.records, ctx, verdicts, enter=enter, failed=traced.failed)
+        work.took(len(run), measures.now() - began)
+        if run.source.topic not in self._hops and (flood := self._breaker.trips(run, plan)):
+            raise FloodError(flood)
+        enter("send")
+        work.send(run, plan)
+        enter("other")
+        failures = {offset: (cause.kind, cause.stage) for offset, cause in plan.failures()}
+        until = len(run)
+        if plan.held is not None:
+            work.hold(run, plan.held)
+            until = plan.held.place
+            failures[run.offsets[until]] = plan.held.reason, "transform"
+            stamps = measures.stamps(run.timestamps[:until])
+        measures.processed(stamps, measures.now() - began)
+        if exemplar := traced.end(failures, began_at, self._polled, until + 1):
+            measures.exemplify("processed", exemplar)

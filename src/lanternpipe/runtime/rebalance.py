@@ -33,7 +33,7 @@ class Rebalance:
         """Take over partitions; reading starts at their committed offsets."""
         partitions = list(partitions)
         with self._measures.rebalance("assigned"):
-            self._work.positions.assign(partitions)
+            self._work.take(partitions)
         self._health.joined()
         self._log("info", "partitions_assigned", partitions=[*map(str, partitions)])
 

@@ -19,7 +19,11 @@ class Untraced(NamedTuple):
         return None
 
     def end(
-        self, _failures: Mapping[int, tuple[str, str]], _began: float, _polled: tuple[float, float]
+        self,
+        _failures: Mapping[int, tuple[str, str]],
+        _began: float,
+        _polled: tuple[float, float],
+        _until: int,
     ) -> Exemplar | None:
         """Emit nothing."""
         return None

@@ -82,7 +82,14 @@ def end_process(code: int, reason: str, *, stacks: bool = False) -> None:
     """
     with contextlib.suppress(OSError, ValueError):
         sys.stderr.write(f"lanternpipe: {reason}\n")
-        if stacks:
-            faulthandler.dump_traceback(file=sys.stderr, all_threads=True)
         sys.stderr.flush()
+    if stacks:
+        dump_stacks()
     os._exit(code)
+
+
+def dump_stacks() -> None:
+    """Write on standard error where every thread stands."""
+    with contextlib.suppress(OSError, ValueError, RuntimeError):
+        faulthandler.dump_traceback(file=sys.stderr, all_threads=True)
+        sys.stderr.flush()

@@ -8,18 +8,21 @@ from collections.abc import Callable, Iterable
 from lanternpipe.errors import RetriableFailure
 from lanternpipe.ports import Log, Source
 from lanternpipe.records import Records, TopicPartition
-from lanternpipe.runtime.batch import Plan
 from lanternpipe.runtime.commit import Committer, WorkLostError
 from lanternpipe.runtime.culprit import CulpritSearch
 from lanternpipe.runtime.health import Health
 from lanternpipe.runtime.interval import CommitInterval, Pace
 from lanternpipe.runtime.measure import Measures
 from lanternpipe.runtime.outcomes import DUPLICATE, PROCESSED, Outcomes
+from lanternpipe.runtime.plan import Plan
 from lanternpipe.runtime.positions import Positions
 from lanternpipe.runtime.report import Report
+from lanternpipe.runtime.retry import Held
+from lanternpipe.runtime.steering import Steering
 
 LONGEST_PAUSE = 5.0  # seconds between attempts when work is lost again and again
 FIRST_PAUSE = 0.1
+FULL, HALF = 0.8, 0.5  # of what the producer may keep waiting
 LOSSES_UNTIL_ERROR = 3  # in a row; once or twice is normal in a rebalance
 
 
@@ -30,7 +33,8 @@ class Work:
     positions are what may be committed.
 
     Args:
-        source: Moved back when work is undone.
+        source: Asked what is committed.
+        steering: Moves the source back when work is undone or is to be tried again.
         committer: Makes work final.
         interval: Decides when a commit is due.
         health: Told of waits.
@@ -45,6 +49,7 @@ class Work:
         self,
         *,
         source: Source,
+        steering: Steering,
         committer: Committer,
         interval: CommitInterval,
         health: Health,
@@ -58,6 +63,7 @@ class Work:
         self.outcomes = Outcomes()
         self.culprits = CulpritSearch()
         self._source = source
+        self._steering = steering
         self._committer = committer
         self._interval = interval
         self._health = health
@@ -66,9 +72,8 @@ class Work:
         self._log = log
         self._pause = pause
         self._pace = Pace(batch_seconds)
-        self._seeks: dict[TopicPartition, int] = {}
         self._ends: dict[TopicPartition, int] = {}
-        self._open = False
+        self._open = self._full = False
         self._committed_at = time.monotonic()
         self._fetches = self._full_fetches = 0
         self._losses_in_a_row = 0
@@ -79,7 +84,7 @@ class Work:
 
     def admit(self, run: Records) -> Records | None:
         """Note that records were handed out; return those that are to be worked on."""
-        if run.source not in self.positions or run.source in self._seeks:
+        if run.source not in self.positions or run.source in self._steering:
             return None  # fetched before a rebalance or a rewind; it will come again
         fresh = self.positions.admit(run)
         self.outcomes.consumed += len(run)
@@ -103,9 +108,53 @@ class Work:
             pending["filtered", reason] += count
         for kind, count in plan.dead_lettered.items():
             pending["dead_lettered", kind] += count
+        for reason, count in plan.retried.items():
+            pending["retried", reason] += count
         self._report.note(run.source, plan.causes)
         for batch in plan.outgoing:
             self._committer.send(batch)
+
+    def hold(self, run: Records, held: Held) -> None:
+        """Let a partition wait at the record that is to be tried again."""
+        self.outcomes.counted["retried", held.reason] += 1
+        self.set_aside(run, held.place, "held", held.wait, retried=1)
+
+    def set_aside(
+        self,
+        run: Records,
+        place: int,
+        cause: str,
+        wait: float,
+        *,
+        since: int | None = None,
+        retried: int = 0,
+    ) -> None:
+        """Put the records of a run from ``place`` on back; they will be delivered again.
+
+        Args:
+            run: What was handed out.
+            place: The first of them.
+            cause: Why, for the ledger.
+            wait: Seconds until reading goes on there.
+            since: From when on it counts as late, in milliseconds since 1970; by default from its
+                own time on.
+            retried: How many of them have been counted already.
+        """
+        back = len(run) - place
+        self.outcomes.counted["abandoned", cause] += back - retried
+        since = run.timestamps[place] if since is None else since
+        self.positions.retreat(run.source, run.offsets[place], back, since)
+        self._steering.hold(run.source, run.offsets[place], wait)
+        self._ends.pop(run.source, None)  # it lies behind what is to be read again
+
+    def waits(self, partition: TopicPartition) -> bool:
+        """Tell whether a partition is to be read again, so that nothing of it counts just now."""
+        return partition in self._steering
+
+    def drop(self, run: Records) -> None:
+        """Put a whole run back whose partition already waits at an earlier record."""
+        self.outcomes.counted["abandoned", "held"] += len(run)
+        self.positions.retreat(run.source, None, len(run), 0)
 
     def reach_ends(self, ends: Iterable[tuple[TopicPartition, int]]) -> None:
         """Move over transaction markers at the end of partitions, so that lag reaches 0.
@@ -113,7 +162,7 @@ class Work:
         Ends are kept while the broker cannot be asked what is committed; when work is undone or
         partitions go, theirs are forgotten, or records that are read again would be skipped.
         """
-        self._ends.update((at, offset) for at, offset in ends if at not in self._seeks)
+        self._ends.update((at, offset) for at, offset in ends if at not in self._steering)
         if not self._ends:
             return
         try:
@@ -159,6 +208,7 @@ class Work:
 
     def seconds_until_due(self, most: float) -> float:
         """Return how long to wait for records before a commit is due."""
+        most = self._steering.seconds_until_due(most)
         if not self._open:
             return most
         due = self._committed_at + self._interval.seconds
@@ -207,10 +257,18 @@ class Work:
     def abort(self, cause: str) -> None:
         """Undo all work since the last commit."""
         self._committer.abort()
-        self.undo(WorkLostError(cause))
+        self._give_back(WorkLostError(cause), "warning")
 
     def undo(self, lost: WorkLostError) -> None:
         """Follow the committer, which has undone the work on the broker."""
+        self._losses_in_a_row += 1
+        persistent = self._losses_in_a_row > LOSSES_UNTIL_ERROR and self.culprits.limit is None
+        self._give_back(lost, "error" if persistent else "warning")
+        if self._losses_in_a_row > 1 and self.culprits.limit is None:
+            doublings = min(self._losses_in_a_row, 10)
+            self._pause(min(LONGEST_PAUSE, FIRST_PAUSE * 2**doublings))
+
+    def _give_back(self, lost: WorkLostError, level: str) -> None:
         positions = self.positions.snapshot()
         # Only records can be at fault: an end alone, behind markers, has none.
         stretch = {
@@ -222,37 +280,40 @@ class Work:
         self._report.abandon()
         if lost.ask_broker:
             targets.update(self._ask_committed())
-        self._seeks.update(targets)
+        self._steering.move(targets)
         for partition in targets:
             self._ends.pop(partition, None)
         self._open = False
-        self._losses_in_a_row += 1
-        persistent = self._losses_in_a_row > LOSSES_UNTIL_ERROR and self.culprits.limit is None
-        level = "error" if persistent else "warning"
         self._log(level, "work_undone", cause=lost.code, records=records)
         if lost.refused:
             self.culprits.refused(lost.code, stretch, records)
-        if self._losses_in_a_row > 1 and self.culprits.limit is None:
-            doublings = min(self._losses_in_a_row, 10)
-            self._pause(min(LONGEST_PAUSE, FIRST_PAUSE * 2**doublings))
 
     def serve(self) -> None:
         """Serve what the clients have to tell while there are no records."""
         self._committer.serve()
 
-    def seek(self) -> None:
-        """Move the source back where work was undone; what cannot be moved now is tried again."""
-        for partition, offset in list(self._seeks.items()):
-            if self._source.seek(partition, offset):
-                del self._seeks[partition]
+    def take(self, partitions: Iterable[TopicPartition]) -> None:
+        """Take over partitions that have been given to us."""
+        partitions = list(partitions)
+        self.positions.assign(partitions)
+        self._steering.assigned(partitions)
+
+    def full(self) -> bool:
+        """Tell whether so much waits for the broker that nothing more should be read.
+
+        Once full, it is so until half has gone: to pause and resume costs a fetch.
+        """
+        fullness = self._committer.fullness()
+        self._full = fullness >= (HALF if self._full else FULL)
+        return self._full
 
     def let_go(self, partitions: Iterable[TopicPartition]) -> None:
         """Forget partitions that are no longer ours."""
         partitions = list(partitions)
         self.outcomes.abandon(self.positions.drop(partitions), "revoked")
         self.culprits.dropped(partitions)
+        self._steering.dropped(partitions)
         for partition in partitions:
-            self._seeks.pop(partition, None)
             self._ends.pop(partition, None)
 
     def _ask_committed(self) -> dict[TopicPartition, int]:

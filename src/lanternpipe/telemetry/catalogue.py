@@ -71,15 +71,17 @@ RECORDS = Metric(
     "records",
     ("outcome", "cause", "reason"),
     "Deliveries by their final outcome, counted at commit; the cause is the input, the pipeline, "
-    "the broker or a rebalance.",
+    "the broker, a rebalance or a retry.",
     zeros=(
         ("processed", "", ""),
         ("filtered", "", ""),
+        ("retried", "", ""),
         ("dead_lettered", "input", ""),
         ("dead_lettered", "pipeline", ""),
         ("duplicate", "", ""),
         ("abandoned", "broker", ""),
         ("abandoned", "rebalance", ""),
+        ("abandoned", "retry", ""),
     ),
 )
 IN_FLIGHT = Metric(
@@ -139,6 +141,31 @@ WATERMARK_AGE = Metric(
 )
 ASSIGNED = Metric(
     "pipeline_assigned_partitions", "gauge", "partitions", (), "Partitions owned by this process."
+)
+WAITING = Metric(
+    "pipeline_waiting_partitions",
+    "gauge",
+    "partitions",
+    (),
+    "Partitions that are not read just now: a record is to be tried again later, the broker takes "
+    "no more, or the breaker is open.",
+)
+BREAKER = Metric(
+    "pipeline_breaker_open",
+    "gauge",
+    "",
+    (),
+    "Whether a flood of dead letters has stopped this process.",
+)
+BREAKER_OPENINGS = Metric(
+    "pipeline_breaker_openings", "counter", "openings", (), "How often the breaker has opened."
+)
+STALLS = Metric(
+    "pipeline_consumer_stalls",
+    "counter",
+    "stalls",
+    (),
+    "How often the client was replaced because nothing came from a partition that has records.",
 )
 RECORD_AGE = Metric(
     "pipeline_record_age_seconds",
@@ -322,6 +349,10 @@ METRICS: Final[tuple[Metric, ...]] = (
     LOW_WATERMARK,
     WATERMARK_AGE,
     ASSIGNED,
+    WAITING,
+    BREAKER,
+    BREAKER_OPENINGS,
+    STALLS,
     RECORD_AGE,
     FUTURE,
     BATCH,
@@ -444,12 +475,13 @@ LOG_LINES: Final[dict[str, LogLine]] = {
     "stopping": _line("The process was asked to stop."),
     "stopped": _line(
         "A clean stop has ended; the counts are of this process's life.",
-        *("consumed", "processed", "filtered", "dead_lettered", "duplicate", "abandoned"),
+        *("consumed", "processed", "filtered", "retried", "dead_lettered"),
+        *("duplicate", "abandoned"),
     ),
     "progress": _line(
         "What has become of all deliveries so far; silence means that nothing has happened.",
         *("consumed", "in_flight"),
-        *("processed", "filtered", "dead_lettered", "duplicate", "abandoned"),
+        *("processed", "filtered", "retried", "dead_lettered", "duplicate", "abandoned"),
     ),
     "partitions_assigned": _line("Partitions have been given to this process.", "partitions"),
     "partitions_revoked": _line("Partitions were committed and given up.", "partitions"),
@@ -466,6 +498,15 @@ LOG_LINES: Final[dict[str, LogLine]] = {
         "Records went to the dead letters, with the first of them as an example.",
         *("kind", "error", "field", "limit", "stage", "frames", "records", "first"),
     ),
+    "breaker_opened": _line(
+        "Most records of late would be dead letters: nothing is processed until that has changed.",
+        *("records", "dead", "hint"),
+    ),
+    "breaker_closed": _line("A look at the next records found them healthy.", "records", "dead"),
+    "partitions_stalled": _line(
+        "Nothing came from partitions that have records; the client is replaced.", "partitions"
+    ),
+    "lookup_failed": _line("The pipeline's own lookup has raised.", "error", "frames"),
     "work_undone": _line(
         "Everything since the last commit is done again; normal in a rebalance.",
         *("cause", "records"),

@@ -19,6 +19,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
+from lanternpipe.headers import EVENT_ID
 from lanternpipe.measures import Exemplar
 from lanternpipe.records import Headers, Records
 from lanternpipe.telemetry.catalogue import SCHEMA_URL
@@ -65,16 +66,21 @@ class TracedRun:
         return written(context.trace_id, context.span_id)
 
     def end(
-        self, failures: Mapping[int, tuple[str, str]], began: float, polled: tuple[float, float]
+        self,
+        failures: Mapping[int, tuple[str, str]],
+        began: float,
+        polled: tuple[float, float],
+        until: int,
     ) -> Exemplar | None:
         """Emit the spans of the run, which has been sent; returns one record as an exemplar.
 
         Args:
-            failures: Kind and stage of those that went to the dead letters, by offset.
+            failures: Kind and stage of those that failed, by offset.
             began: When the work on the run began, in seconds since 1970.
             polled: When the poll that brought it began and ended.
+            until: How many records were worked on; those behind will be read again.
         """
-        return self.tracer.end(self, failures, began, polled) if self.parents else None
+        return self.tracer.end(self, failures, began, polled, until) if self.parents else None
 
 
 class RecordTracer:
@@ -147,6 +153,7 @@ class RecordTracer:
         failures: Mapping[int, tuple[str, str]],
         began: float,
         polled: tuple[float, float],
+        until: int,
     ) -> Exemplar | None:
         """As ``TracedRun.end``, for a run with traced records."""
         ended = self._clock()
@@ -155,6 +162,7 @@ class RecordTracer:
         affordable = self._failures.take(failed, int(ended)) if failed else 0
         places = sorted(islice(run.contexts, run.granted + affordable))
         self.capped += len(run.parents) - len(places)
+        places = [place for place in places if place < until]
         if not places:
             return None
         batch = self._batch_spans(run, places, polled, (began, ended))
@@ -217,9 +225,10 @@ class RecordTracer:
         times: tuple[float, float],
     ) -> None:
         parent, offset = run.parents[place], run.records.offsets[place]
+        carried = run.records.carried.get(offset, {}).get(EVENT_ID)
         attributes: dict[str, Any] = {
             "messaging.kafka.offset": offset,
-            "pipeline.event.id": f"{run.records.source}/{offset}",
+            "pipeline.event.id": carried.decode() if carried else f"{run.records.source}/{offset}",
         }
         if run.records.values[place] is None:
             attributes["messaging.kafka.message.tombstone"] = True
