@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from tests.unit.worlds import PARTITIONS, Script, World
 
-KINDS = st.sampled_from(["good", "good", "good", "skip", "reject", "poison", "bug", "two"])
+KINDS = st.sampled_from(
+    ["good", "good", "good", "skip", "reject", "poison", "bug", "two", "later", "latest"]
+)
 PHASES = set(Phase) - {Phase.explain}
 NUMBERS = st.integers(0, PARTITIONS - 1)
 

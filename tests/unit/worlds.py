@@ -11,16 +11,21 @@ from lanternpipe.errors import (
     FencedFailure,
     KafkaFailure,
     RetriableFailure,
+    Retry,
 )
+from lanternpipe.pipeline import Context
 from lanternpipe.records import TopicPartition
+from lanternpipe.runtime.breaker import Breaker
 from lanternpipe.runtime.commit import AtLeastOnce, Committer, ExactlyOnce
 from lanternpipe.runtime.health import Health
 from lanternpipe.runtime.interval import CommitInterval
+from lanternpipe.runtime.measure import Measures
 from lanternpipe.runtime.process import Processor
+from lanternpipe.runtime.retry import Attempts
 from lanternpipe.runtime.watchdog import Deadline
 from tests.fake_clients import FakePlainSink, FakeSink, FakeSource
-from tests.fakes import FakeBroker, LogBook, Stored, Written
-from tests.unit.words import word_planner
+from tests.fakes import Clock, FakeBroker, LogBook, Stored, Written
+from tests.unit.words import Word, transform, word_planner
 
 DEADLINE = Deadline(60.0)  # one for all: each has a thread
 PARTITIONS = 3
@@ -36,6 +41,22 @@ FAILURES: dict[str, Callable[[], KafkaFailure]] = {
 
 Script: TypeAlias = list[list[tuple[Any, ...]]]
 """What happens before each turn of the loop: names of methods of ``World``, with arguments."""
+
+
+class Patience:
+    """The words' transform, for which it is too early for some words when they are new."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._seen: dict[str, float] = {}
+
+    def transform(self, word: Word, ctx: Context[Any]) -> Any:
+        """Do as the words' own, but ask for another attempt where a word wants that."""
+        kind = word.text.partition(":")[0]
+        now = self._clock()
+        if now < self._seen.setdefault(word.text, now) + {"later": 1, "latest": 3}.get(kind, 0):
+            raise Retry("not_yet")
+        return transform(word, ctx)
 
 
 class CrashError(Exception):
@@ -62,7 +83,9 @@ class World:
     group, does honest work in partitions that are not the processor's.
     """
 
-    def __init__(self, *, exactly_once: bool = True, most: int = 10) -> None:
+    def __init__(
+        self, *, exactly_once: bool = True, most: int = 10, breaker: Breaker | None = None
+    ) -> None:
         self.broker = FakeBroker.with_partitions(PARTITIONS)
         self.broker.refuses = lambda each: (
             each.topic == "shouts-v2" and b"bad" in (each.value or b"")
@@ -70,6 +93,9 @@ class World:
         self.partitions = list(self.broker.logs)
         self.exactly_once = exactly_once
         self.most = most
+        self.breaker = breaker or Breaker(1.0, 10, enabled=False)
+        self.clock = Clock()
+        self.patience = Patience(self.clock)
         self.interval = ManualInterval()
         self.log = LogBook()
         self.pauses: list[float] = []
@@ -82,18 +108,24 @@ class World:
         """Start a process, perhaps after another has died."""
         self.source = FakeSource(self.broker)
         self.sink = FakeSink(self.broker) if self.exactly_once else FakePlainSink(self.broker)
+        self.health = Health(stuck_after=60.0, log=self.log)
         self.processor = Processor(
             source=self.source,
             committer=self._committer(),
-            planner=word_planner(),
+            planner=word_planner(
+                transform=self.patience.transform,
+                retry=Attempts(first=1.5, longest=4.0, most=0, random=lambda: 1.0),
+            ),
             app_settings=None,
             interval=self.interval,
             start="earliest",
             group="readers",
             batch_records=self.most,
-            health=Health(stuck_after=60.0, log=self.log),
+            health=self.health,
             log=self.log,
             pause=self.pauses.append,
+            measures=Measures(monotonic=self.clock),
+            breaker=self.breaker,
         )
 
     def play(self, script: Script) -> None:
@@ -117,6 +149,7 @@ class World:
         for events in script:
             for name, *arguments in events:
                 getattr(self, name)(*arguments)
+            self.clock.now += 1
             yield False
             self.check()
             self._moving.clear()
@@ -126,6 +159,7 @@ class World:
         for _ in range(MOST_CALM_STEPS):
             while self.free - self._moving:
                 self.assign(0, late=False)
+            self.clock.now += 1
             yield False
             self.check()
             self._moving.clear()
@@ -276,7 +310,13 @@ def expected(stored: Stored | None) -> list[Written]:
     if stored is None or stored.value is None:
         return []
     kind = stored.value.decode().partition(":")[0]
-    topics = {"skip": [], "good": ["shouts-v2"], "two": ["shouts-v2", "whispers-v2"]}
+    topics = {
+        "skip": [],
+        "good": ["shouts-v2"],
+        "later": ["shouts-v2"],
+        "latest": ["shouts-v2"],
+        "two": ["shouts-v2", "whispers-v2"],
+    }
     return [
         Written(topic, stored.key, stored.value, stored.timestamp)
         for topic in topics.get(kind, ["words.dlq"])

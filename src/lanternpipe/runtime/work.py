@@ -145,7 +145,6 @@ class Work:
         since = run.timestamps[place] if since is None else since
         self.positions.retreat(run.source, run.offsets[place], back, since)
         self._steering.hold(run.source, run.offsets[place], wait)
-        self._ends.pop(run.source, None)  # it lies behind what is to be read again
 
     def waits(self, partition: TopicPartition) -> bool:
         """Tell whether a partition is to be read again, so that nothing of it counts just now."""
