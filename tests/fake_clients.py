@@ -22,6 +22,8 @@ class FakeSource:
         before: Rebalance callbacks to serve in the next fetch, before records are taken.
         after: Likewise, after records have been taken.
         busy: How many seeks to refuse, as during a rebalance.
+        on_rebuild: Called when it is replaced.
+        deaf: What it has stopped to fetch, as a client does that has a bug.
         paused: What it hands out nothing of.
         quiet: How many fetches bring nothing, as when the broker is slow to answer.
         run_length: Most records of one partition in a row.
@@ -36,6 +38,8 @@ class FakeSource:
         self.after: deque[Callable[[], None]] = deque()
         self.busy = self.quiet = 0
         self.paused: set[TopicPartition] = set()
+        self.deaf: set[TopicPartition] = set()
+        self.on_rebuild: Callable[[], object] = lambda: None
         self.run_length = 3
         self.closed = False
         self._broker = broker
@@ -85,7 +89,7 @@ class FakeSource:
         ends = []
         for at, offset in self.assigned.items():
             end = len(self._broker.logs[at])
-            if at in self.paused:
+            if at in self.paused or at in self.deaf:
                 continue
             if offset == end and self._told_ends.get(at) != end:
                 self._told_ends[at] = end
@@ -149,8 +153,10 @@ class FakeSource:
     def rebuild(self) -> None:
         """Start afresh, without partitions; what was planned still happens."""
         self._broker.calls.append("rebuild_source")
+        self.on_rebuild()
         self.assigned.clear()
         self.paused.clear()
+        self.deaf.clear()
 
     def close(self) -> None:
         """Leave the group, which gives up all partitions."""
@@ -178,7 +184,8 @@ class FakeSource:
         """Take one short run from each partition."""
         runs = []
         for at, start in self.assigned.items():
-            if start is None or at in self.paused or not self._exists(at, start):
+            silent = at in self.paused or at in self.deaf
+            if start is None or silent or not self._exists(at, start):
                 continue
             log, offset, found = self._broker.logs[at], start, list[tuple[int, Stored]]()
             while offset < len(log) and len(found) < min(self.run_length, most):

@@ -125,7 +125,7 @@ class Processor:
         return [line for line in self._lines() if line["event"] in names]
 
     def partitions(self) -> set[TopicPartition]:
-        """Return what the process has been given and not had taken away, as it says itself."""
+        """Return which input partitions the process has been given and has, as it says itself."""
         held: set[str] = set()
         for line in self.events("partitions_assigned", "partitions_revoked", "partitions_lost"):
             if line["event"] == "partitions_assigned":
@@ -133,7 +133,8 @@ class Processor:
             else:
                 held.difference_update(line["partitions"])
         places = (place.rsplit("/", 1) for place in held)
-        return {TopicPartition(topic, int(number)) for topic, number in places}
+        ours = {TopicPartition(topic, int(number)) for topic, number in places}
+        return ours & set(self._deployment.partitions)
 
     def _lines(self) -> Iterator[dict[str, Any]]:
         for line in self.text().splitlines():

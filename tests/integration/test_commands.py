@@ -64,7 +64,8 @@ def test_topics_are_created_compared_and_corrected(env: dict[str, str]) -> None:
 
     assert before.returncode == 1
     missing = {each["topic"] for each in json.loads(before.stdout)["differences"]}
-    assert missing == {source, output, f"{source}.dlq"}
+    around = {f"{source}.dlq", f"{source}.dlq.marks", f"{source}.replay"}
+    assert missing == {source, output, *around}
     assert (made.returncode, after.returncode) == (0, 0), made.stderr + after.stderr
     assert f"{source}: created with 6 partitions" in made.stdout
     assert after.stdout == "the topics are as declared\n"

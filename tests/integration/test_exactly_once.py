@@ -325,7 +325,8 @@ def test_start_of_a_new_group(deploy: Deploy, kind: str) -> None:
     if kind == "time":
         sender = send(deployment, records)
     processor.start()
-    processor.until(lambda: len(processor.events("partition_started")) == 6, SECONDS, "all begun")
+    # Those of the input, and that of the replays.
+    processor.until(lambda: len(processor.events("partition_started")) == 7, SECONDS, "all begun")
     if kind == "latest":
         sender = send(deployment, records)
     drain(deployment)

@@ -32,6 +32,7 @@ class Bench:
             self.source,
             self.work,
             start=start,
+            hops={"replay"},
             group="readers",
             health=Health(stuck_after=1.0, log=self.log),
             log=self.log,
@@ -53,6 +54,16 @@ def test_earliest_begins_with_the_first_record() -> None:
     assert bench.log.named("partition_started") == [
         {"partition": "in/0", "start": "earliest", "offset": None}
     ]
+
+
+def test_what_was_sent_back_is_read_from_its_beginning() -> None:
+    """Wherever the input starts, nothing in a replay or retry topic is passed over."""
+    bench, replay = Bench("latest"), TopicPartition("replay", 0)
+    bench.source.assigned[replay] = None
+    bench.work.positions.assign([replay])
+    bench.world.broker.logs[replay] = [Stored(b"good:0:0")] * 3
+    bench.start.find([replay])
+    assert bench.source.assigned[replay] == 0
 
 
 def test_latest_is_pinned_by_the_next_commit() -> None:

@@ -22,6 +22,7 @@ from lanternpipe.runtime.interval import CommitInterval
 from lanternpipe.runtime.measure import Measures
 from lanternpipe.runtime.process import Processor
 from lanternpipe.runtime.retry import Attempts
+from lanternpipe.runtime.stall import Stalls
 from lanternpipe.runtime.watchdog import Deadline
 from tests.fake_clients import FakePlainSink, FakeSink, FakeSource
 from tests.fakes import Clock, FakeBroker, LogBook, Stored, Written
@@ -84,7 +85,12 @@ class World:
     """
 
     def __init__(
-        self, *, exactly_once: bool = True, most: int = 10, breaker: Breaker | None = None
+        self,
+        *,
+        exactly_once: bool = True,
+        most: int = 10,
+        breaker: Breaker | None = None,
+        stall_after: float = 1e9,
     ) -> None:
         self.broker = FakeBroker.with_partitions(PARTITIONS)
         self.broker.refuses = lambda each: (
@@ -94,6 +100,7 @@ class World:
         self.exactly_once = exactly_once
         self.most = most
         self.breaker = breaker or Breaker(1.0, 10, enabled=False)
+        self.stall_after = stall_after
         self.clock = Clock()
         self.patience = Patience(self.clock)
         self.interval = ManualInterval()
@@ -126,6 +133,8 @@ class World:
             pause=self.pauses.append,
             measures=Measures(monotonic=self.clock),
             breaker=self.breaker,
+            stalls=Stalls(self.stall_after),
+            ends=lambda: {at: len(log) for at, log in self.broker.logs.items()},
         )
 
     def play(self, script: Script) -> None:

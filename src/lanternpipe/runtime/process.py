@@ -173,7 +173,7 @@ class Processor:
         )
         self._rebalance = Rebalance(self.work, self.measures, health, log)
         self._start = PartitionStart(
-            source, self.work, start=start, group=group, health=health, log=log
+            source, self.work, start=start, hops=hops, group=group, health=health, log=log
         )
         self.sight = Sight()
         self._polled = (0.0, 0.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from lanternpipe.errors import OffsetError, RetriableFailure
 from lanternpipe.ports import Log, Source
@@ -18,17 +18,27 @@ class PartitionStart:
         source: Asked for offsets and told where to read.
         work: Told where a partition begins.
         start: ``earliest``, ``latest`` or a time.
+        hops: Topics that are always read from their beginning: what is there was sent to us.
         group: The consumer group, for the message.
         health: Told of waits.
         log: Writes log lines.
     """
 
     def __init__(
-        self, source: Source, work: Work, *, start: str, group: str, health: Health, log: Log
+        self,
+        source: Source,
+        work: Work,
+        *,
+        start: str,
+        hops: Container[str],
+        group: str,
+        health: Health,
+        log: Log,
     ) -> None:
         self._source = source
         self._work = work
         self._start = start
+        self._hops = hops
         self._group = group
         self._health = health
         self._log = log
@@ -58,12 +68,11 @@ class PartitionStart:
     def _begin(self, partition: TopicPartition) -> None:
         if self._work.forget(partition, "log_made_anew"):
             self._log("error", "log_made_anew", partition=str(partition))
-        offset = self._source.start_at(partition, self._start)
+        start = "earliest" if partition.topic in self._hops else self._start
+        offset = self._source.start_at(partition, start)
         if offset is not None:
             self._work.start_partition(partition, offset)
-        self._log(
-            "info", "partition_started", partition=str(partition), start=self._start, offset=offset
-        )
+        self._log("info", "partition_started", partition=str(partition), start=start, offset=offset)
 
     def _resume(self, partition: TopicPartition, committed: int) -> None:
         first, behind = self._source.available(partition)
