@@ -1,0 +1,230 @@
+"""What the promises are worth when something else than Kafka fails."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from lanternpipe import headers
+from tests.chaos.deployment import Deployment
+from tests.chaos.processor import Processor
+from tests.chaos.reader import read
+from tests.chaos.waiting import until
+from tests.chaos.workload import workload
+from tests.integration.deployed import SECONDS, Deploy, drain, send, verify
+from tests.scrape import scraped, value
+
+pytestmark = pytest.mark.kafka
+
+# A pipeline that fails in many ways, as files in its folder say.
+SICK = """
+import time
+from dataclasses import replace
+from pathlib import Path
+from lanternpipe import Reject, Retry
+from logins.pipeline import pipeline as healthy
+
+folder = Path(__file__).parent
+down, stuck, sick, tried = (folder / name for name in ("down", "stuck", "sick", "tried"))
+
+def transform(login, ctx):
+    if down.exists() and login.device_id in down.read_text().split():
+        with tried.open("a") as log:
+            log.write(f"{login.device_id} {time.time()}\\n")
+        raise Retry("geo_down")
+    if stuck.exists() and login.device_id in stuck.read_text().split():
+        time.sleep(3600)
+    if sick.exists():
+        raise Reject("sick")
+    return healthy.transform(login, ctx)
+
+pipeline = replace(healthy, transform=transform)
+"""
+
+
+class Sickness:
+    """Switches what fails."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def strike(self, what: str, *devices: str) -> None:
+        """Let something fail."""
+        partial = self._folder / f"{what}.partial"
+        partial.write_text(" ".join(devices))
+        partial.replace(self._folder / what)
+
+    def heal(self, what: str) -> None:
+        """Let it work again."""
+        (self._folder / what).unlink()
+
+    def attempts(self, device: str) -> list[float]:
+        """Return when a record was tried in vain; each attempt is seen twice."""
+        log = self._folder / "tried"
+        lines = log.read_text().splitlines() if log.exists() else []
+        return [float(line.split()[1]) for line in lines if line.split()[0] == device]
+
+
+@pytest.fixture(name="sickness")
+def _sickness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sickness:
+    """Make the sick pipeline known to the processes."""
+    (tmp_path / "sick_logins.py").write_text(SICK)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    return Sickness(tmp_path)
+
+
+SICK_APP = {"APP": "sick_logins:pipeline"}
+
+
+def letters(deployment: Deployment) -> list[dict[str, str]]:
+    """Return the headers of all dead letters."""
+    told = [dict(message.headers() or []) for message in read(deployment, deployment.dead_letters)]
+    return [
+        {name: (content or b"").decode(errors="replace") for name, content in each.items()}
+        for each in told
+    ]
+
+
+def test_a_dependency_that_is_down_holds_one_partition_and_loses_nothing(
+    deploy: Deploy, sickness: Sickness
+) -> None:
+    """Records that need it wait in order, others go on, and when it is back all are processed."""
+    deployment = deploy(**SICK_APP, RETRY__LONGEST="0.5")
+    records = list(workload(1, 3_000, filtered=0.0, poison=0.0))
+    victim = records[1_000].id
+    sickness.strike("down", victim)
+    sender = send(deployment, records)
+    processor = Processor(deployment, "processor").start_and_join()
+    ends = {at: deployment.ends(deployment.input)[at.partition] for at in deployment.partitions}
+
+    def only_one_waits() -> bool:
+        committed = deployment.committed()
+        return sum(committed[at] < ends[at] for at in deployment.partitions) == 1
+
+    until(only_one_waits, SECONDS, "all other partitions are done")
+    until(lambda: len(sickness.attempts(victim)) >= 6, SECONDS, "several attempts")
+    text = scraped(processor.metrics)
+    assert value(text, "pipeline_waiting_partitions") in {0, 1}
+    assert value(text, "pipeline_ledger_unaccounted_records") == 0
+    sickness.heal("down")
+    drain(deployment)
+    verify(deployment, sender)
+    assert letters(deployment) == []
+    assert processor.stop() == 0
+
+
+def test_a_record_at_fault_becomes_a_dead_letter(deploy: Deploy, sickness: Sickness) -> None:
+    """Where others go through, the attempts of one record come to an end."""
+    deployment = deploy(**SICK_APP, RETRY__LONGEST="0.1", RETRY__MAX_ATTEMPTS="3")
+    records = list(workload(1, 2_000, filtered=0.0, poison=0.0))
+    sickness.strike("down", records[500].id)
+    send(deployment, records)
+    processor = Processor(deployment, "processor").start_and_join()
+    drain(deployment)
+    (letter,) = letters(deployment)
+    assert letter[headers.ERROR_KIND] == "retries_exhausted"
+    assert letter[headers.ERROR_CLASS] == "geo_down"
+    assert letter[headers.ATTEMPT] == "3"
+    assert processor.stop() == 0
+
+
+def test_retry_topics(deploy: Deploy, sickness: Sickness) -> None:
+    """Records go from tier to tier, never before they are due, through a crash, exactly once."""
+    deployment = deploy(
+        **SICK_APP, RETRY__MODE="topics", RETRY__TIERS="2s,3s", DEADLETTER__DIALECTS="spring"
+    )
+    records = list(workload(1, 2_000, filtered=0.0, poison=0.0))
+    hopeless, late = (records[place].id for place in (500, 700))
+    sickness.strike("down", hopeless, late)
+    sender = send(deployment, records)
+    processor = Processor(deployment, "processor").start_and_join()
+    until(lambda: bool(sickness.attempts(late)), SECONDS, "a first attempt")
+    processor.kill()
+    processor.start_and_join()
+    until(lambda: len(set(sickness.attempts(late))) >= 2, SECONDS, "a second attempt")
+    sickness.strike("down", hopeless)
+    drain(deployment)
+    until(lambda: len(letters(deployment)) == 1, SECONDS, "the hopeless one is given up")
+    (letter,) = letters(deployment)
+    assert letter[headers.ERROR_KIND] == "retries_exhausted"
+    assert letter[headers.ATTEMPT] == "3"
+    assert letter[headers.ORIGIN_TOPIC] == deployment.input
+    assert "kafka_dlt-original-topic" in letter
+    outputs = [json.loads(each.value() or b"") for each in read(deployment, deployment.output)]
+    written = [each["device_id"] for each in outputs]
+    assert len(written) == len(set(written)) == len(records) - 1
+    assert late in written
+    assert sender.placed
+    for tier, wait in (("2s", 2.0), ("3s", 3.0)):
+        hops = read(deployment, f"{deployment.input}.retry.{tier}")
+        assert hops, f"nothing went through {tier}"
+        for each in hops:
+            told = dict(each.headers() or [])
+            appended = each.timestamp()[1]
+            assert int(told[headers.RETRY_DUE] or 0) >= appended + 1_000 * (wait - 1)
+    first, *_, last = sorted(sickness.attempts(hopeless))
+    assert last - first >= 5.0, "tried before it was due"
+    assert processor.stop() == 0
+
+
+def test_a_flood_opens_the_breaker(deploy: Deploy, sickness: Sickness, tmp_path: Path) -> None:
+    """No more than a window becomes dead letters; the process lives on, and says so."""
+    deployment = deploy(partitions=2, **SICK_APP)
+    records = list(workload(1, 6_000, filtered=0.0, poison=0.0))
+    sickness.strike("sick")
+    send(deployment, records)
+    processor = Processor(deployment, "processor").start_and_join()
+    processor.until(lambda: bool(processor.events("breaker_opened")), SECONDS, "the breaker opens")
+    processor.until(
+        lambda: value(scraped(processor.metrics), "pipeline_breaker_open") == 1, SECONDS, "told"
+    )
+    assert len(letters(deployment)) <= 1_000
+    before = deployment.committed()
+    time.sleep(1)  # nothing is to happen, which no condition can tell
+    assert deployment.committed() == before
+    sickness.heal("sick")
+    assert processor.stop() == 0
+
+    # Well again, after a restart as by a deployment, the rest is processed.
+    processor.start_and_join()
+    drain(deployment)
+    written = read(deployment, deployment.output)
+    assert len(written) + len(letters(deployment)) == len(records)
+    assert processor.stop() == 0
+
+
+def test_an_operator_lets_a_bad_stretch_through(deploy: Deploy, sickness: Sickness) -> None:
+    """With a time to accept before, all older records become dead letters."""
+    deployment = deploy(partitions=2, **SICK_APP)
+    records = list(workload(1, 3_000, filtered=0.0, poison=0.0))
+    sickness.strike("sick")
+    send(deployment, records)
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 60))
+    processor = Processor(deployment, "processor", DEADLETTER__BREAKER__ACCEPT_BEFORE=now)
+    processor.start_and_join()
+    drain(deployment)
+    assert len(letters(deployment)) == len(records)
+    assert not processor.events("breaker_opened")
+    assert processor.stop() == 0
+
+
+def test_a_stuck_transform_ends_the_process(deploy: Deploy, sickness: Sickness) -> None:
+    """It names the record; the next process goes on where the group stands."""
+    deployment = deploy(**SICK_APP, STALL_AFTER="5")
+    records = list(workload(1, 2_000, filtered=0.0, poison=0.0))
+    victim = records[500].id
+    sickness.strike("stuck", victim)
+    sender = send(deployment, records)
+    processor = Processor(deployment, "processor").start()
+    assert processor.wait(SECONDS) == 70
+    assert f"the transform has not come back from {deployment.input}/" in processor.text()
+    assert "in transform" in processor.text()
+    sickness.heal("stuck")
+    processor.start_and_join()
+    drain(deployment)
+    verify(deployment, sender)
+    assert processor.stop() == 0
