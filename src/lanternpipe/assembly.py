@@ -65,6 +65,7 @@ class ProcessorApp:
     """A processor with all its parts, ready to run."""
 
     processor: Processor
+    source: Source
     committer: Committer
     health: Health
     planner: Planner
@@ -151,6 +152,7 @@ def build_processor(
     logs = LogEnds(client_config(settings.kafka), log=log)  # its own client: for its own thread
     return ProcessorApp(
         processor,
+        consumer,
         committer,
         health,
         planner,

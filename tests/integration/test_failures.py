@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from lanternpipe import headers
+from lanternpipe.app import load_pipeline
+from lanternpipe.assembly import build_processor
+from lanternpipe.environment import load_settings
 from tests.chaos.deployment import Deployment
 from tests.chaos.processor import Processor
 from tests.chaos.reader import read
 from tests.chaos.waiting import until
 from tests.chaos.workload import workload
+from tests.fakes import LogBook
 from tests.integration.deployed import SECONDS, Deploy, drain, send, verify
 from tests.scrape import scraped, value
 
@@ -82,11 +87,14 @@ SICK_APP = {"APP": "sick_logins:pipeline"}
 
 def letters(deployment: Deployment) -> list[dict[str, str]]:
     """Return the headers of all dead letters."""
-    told = [dict(message.headers() or []) for message in read(deployment, deployment.dead_letters)]
     return [
-        {name: (content or b"").decode(errors="replace") for name, content in each.items()}
-        for each in told
+        {name: _text(content) for name, content in dict(message.headers() or []).items()}
+        for message in read(deployment, deployment.dead_letters)
     ]
+
+
+def _text(content: object) -> str:
+    return content.decode(errors="replace") if isinstance(content, bytes) else ""
 
 
 def test_a_dependency_that_is_down_holds_one_partition_and_loses_nothing(
@@ -228,3 +236,33 @@ def test_a_stuck_transform_ends_the_process(deploy: Deploy, sickness: Sickness) 
     drain(deployment)
     verify(deployment, sender)
     assert processor.stop() == 0
+
+
+def test_a_client_that_has_stopped_fetching_is_replaced(
+    deploy: Deploy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A partition of which nothing comes any more goes on with a new client, nothing is lost."""
+    deployment = deploy()
+    for name, setting in deployment.environment(STALL_AFTER="5").items():
+        if name.startswith("PIPELINE_"):
+            monkeypatch.setenv(name, setting)
+    log = LogBook()
+    settings = load_settings()
+    app = build_processor(settings, load_pipeline(settings.app), log)
+    stopping = threading.Event()
+    running = threading.Thread(target=app.processor.run, args=[stopping.is_set])
+    with app.lag.running():
+        running.start()
+        until(lambda: len(log.named("partition_started")) == 7, SECONDS, "all have begun")
+        # As a client does that has a bug: it is not told by any error.
+        victim = deployment.partitions[2]
+        app.source.pause([victim])
+        sender = send(deployment, list(workload(1, 4_000)))
+        until(lambda: bool(log.named("partitions_stalled")), SECONDS, "the stall is seen")
+        drain(deployment)
+        stopping.set()
+        running.join(SECONDS)
+    app.committer.close(2.0)
+    assert not running.is_alive()
+    assert log.named("partitions_stalled") == [{"partitions": [str(victim)]}]
+    verify(deployment, sender)

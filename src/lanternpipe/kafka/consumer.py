@@ -218,11 +218,9 @@ class RecordConsumer:
 
     def _runs(self, messages: list[Message], timestamps: list[int]) -> list[Records]:
         """Cut messages into runs of one partition; while behind, a batch is mostly one run."""
-        partitions = list(map(Message.partition, messages))
-        if len(self._topics) == 1:
-            places: list[Any] = partitions
-        else:
-            places = list(zip(map(Message.topic, messages), partitions, strict=True))
+        places: list[Any] = list(map(Message.partition, messages))
+        if len(set(map(Message.topic, messages))) > 1:
+            places = list(zip(map(Message.topic, messages), places, strict=True))
         if places and places.count(places[0]) == len(places):
             return [_columns(messages, timestamps)]
         runs = []
