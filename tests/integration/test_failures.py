@@ -25,6 +25,7 @@ from tests.scrape import scraped, value
 
 pytestmark = pytest.mark.kafka
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 # A pipeline that fails in many ways, as files in its folder say.
 SICK = """
 import time
@@ -266,3 +267,26 @@ def test_a_client_that_has_stopped_fetching_is_replaced(
     assert not running.is_alive()
     assert log.named("partitions_stalled") == [{"partitions": [str(victim)]}]
     verify(deployment, sender)
+
+
+def test_the_example_of_a_lookup(deploy: Deploy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a service that is flaky and often away, every login gets its country, once."""
+    monkeypatch.setenv("PYTHONPATH", str(EXAMPLES), prepend=os.pathsep)
+    deployment = deploy(
+        APP="geo_logins:pipeline",
+        APP__GEO_FAILING="0.5",
+        APP__GEO_AWAY="0.4",
+        RETRY__LONGEST="0.5",
+        RETRY__MAX_ATTEMPTS="0",
+    )
+    records = list(workload(1, 3_000, filtered=0.0, poison=0.0))
+    sender = send(deployment, records)
+    processor = Processor(deployment, "processor").start_and_join()
+    drain(deployment)
+    assert processor.stop() == 0
+    (stopped,) = processor.events("stopped")
+    assert stopped["retried"] > 0, "nothing has failed"
+    outputs = [json.loads(each.value() or b"") for each in read(deployment, deployment.output)]
+    assert {each["device_id"] for each in outputs} == {record.id for record in sender.records}
+    assert len(outputs) == len(records)
+    assert all(len(each["country"]) == 2 for each in outputs)
