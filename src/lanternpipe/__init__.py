@@ -12,6 +12,7 @@ from lanternpipe.version import VERSION as __version__
 
 if TYPE_CHECKING:
     from lanternpipe.errors import DeliveryError, Reject, Retry
+    from lanternpipe.letter import Letter
     from lanternpipe.pipeline import Context, Output, Pipeline, RawRecord, Skip, Topic
     from lanternpipe.producer import EventProducer
 
@@ -19,6 +20,7 @@ __all__ = [
     "Context",
     "DeliveryError",
     "EventProducer",
+    "Letter",
     "Output",
     "Pipeline",
     "RawRecord",
@@ -35,6 +37,7 @@ _HOMES = {
     "Context": "pipeline",
     "DeliveryError": "errors",
     "EventProducer": "producer",
+    "Letter": "letter",
     "Output": "pipeline",
     "Pipeline": "pipeline",
     "RawRecord": "pipeline",

@@ -10,7 +10,8 @@ from contextlib import ExitStack
 from typing import Any
 
 from lanternpipe.assembly import build_processor
-from lanternpipe.errors import ConfigError, LanternpipeError, RetriableFailure
+from lanternpipe.codec.json import JsonCodec
+from lanternpipe.errors import ConfigError, LanternpipeError, Reject, RetriableFailure
 from lanternpipe.kafka.admin import wait_for_broker
 from lanternpipe.kafka.config import (
     client_config,
@@ -54,6 +55,20 @@ def load_pipeline(name: str) -> Pipeline[Any, Any]:
     if not isinstance(found, Pipeline):
         raise ConfigError(f"PIPELINE_APP: {module_name}.{attribute} is not a lanternpipe.Pipeline")
     return found
+
+
+def explainer(pipeline: Pipeline[Any, Any]) -> Callable[[bytes | None], Reject | None]:
+    """Return what says why a value is no event of the input topic; None if it is one."""
+    codec = JsonCodec(pipeline.input.event)
+
+    def explain(value: bytes | None) -> Reject | None:
+        try:
+            codec.decode(value)
+        except Exception as error:  # noqa: BLE001  # the user's own types may raise anything
+            return codec.explain(value, error)
+        return None
+
+    return explain
 
 
 def process(settings: Settings, pipeline: Pipeline[Any, Any], log: PipelineLog) -> None:

@@ -17,12 +17,15 @@ from lanternpipe.exit_codes import EXIT_CODES
 from lanternpipe.version import VERSION
 
 
-def verbs() -> dict[str, argparse.ArgumentParser]:
-    """Return the parser of each verb."""
-    (action,) = [
-        each for each in _parser()._actions if isinstance(each, argparse._SubParsersAction)
-    ]
-    return dict(action.choices)
+def verbs(parser: argparse.ArgumentParser | None = None) -> dict[str, argparse.ArgumentParser]:
+    """Return the parser of each verb, and of those below it."""
+    found: dict[str, argparse.ArgumentParser] = {}
+    for action in (parser or _parser())._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, below in action.choices.items():
+                found[name] = below
+                found |= {f"{name} {more}": each for more, each in verbs(below).items()}
+    return found
 
 
 def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -44,11 +47,11 @@ def test_help_has_an_example_that_can_be_typed(
 ) -> None:
     """Each verb's help says what it does and shows an example, which is a valid command."""
     with pytest.raises(SystemExit) as caught:
-        main([verb, "--help"])
+        main([*verb.split(), "--help"])
     assert caught.value.code == 0
     _, _, example = capsys.readouterr().out.partition("example:\n")
     words = [word for word in shlex.split(example) if "=" not in word]
-    assert words[:2] == ["lanternpipe", verb]
+    assert words[: 1 + len(verb.split())] == ["lanternpipe", *verb.split()]
     assert callable(_parser().parse_args(words[1:]).run)
 
 
@@ -90,6 +93,13 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["journey", "--key", "k", "--at", "2026-01-31T08:00:00"], "invalid time"),
         (["journey", "user-login/3/4", "--within", "0"], "invalid positive number value: '0'"),
         (["health", "--timeout", "0"], "invalid positive number value: '0'"),
+        (["dlq"], "COMMAND"),
+        (["dlq", "destroy"], "invalid choice: 'destroy'"),
+        (["dlq", "stats", "--since", "noon"], "invalid time (2026-01-31T08:00:00Z, or"),
+        (["dlq", "peek", "--count", "0"], "invalid count (1 or more) value: '0'"),
+        (["dlq", "replay", "--rate", "0"], "invalid rate (above 0, or max) value: '0'"),
+        (["dlq", "replay", "--max", "-1"], "--max"),
+        (["dlq", "replay", "--to", "x", "--to-origin"], "not allowed with argument --to"),
         (["process", "--fast"], "unrecognized arguments: --fast"),
     ],
 )
@@ -195,7 +205,8 @@ def test_an_interrupt_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     [("PIPELINE_DELIVERY", "twice"), ("PIPELINE_APP", "no_such_app"), ("PIPELINE_HTTP__PROT", "1")],
 )
 @pytest.mark.parametrize(
-    "verb", ["process", "produce", "lag", "journey in/0/1", "config", "topics apply"]
+    "verb",
+    ["process", "produce", "lag", "journey in/0/1", "config", "topics apply", "dlq stats"],
 )
 def test_wrong_settings_stop_every_verb(
     monkeypatch: pytest.MonkeyPatch,

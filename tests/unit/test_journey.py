@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from lanternpipe.ops.journey import Found, Journey, Stretch, as_json, conclude, moment
-from lanternpipe.ops.journey_tree import MOST_LISTED, MOST_SHOWN, as_tree
+from lanternpipe.ops.journey_tree import MOST_LISTED, as_tree
+from lanternpipe.ops.shown import MOST_SHOWN
 from lanternpipe.records import Headers, Place, TopicPartition
 from lanternpipe.runtime.deadletter import Cause, DeadLetters
 from tests.fakes import Stored, run_of

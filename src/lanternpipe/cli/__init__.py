@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from lanternpipe.cli import operate, run
+from lanternpipe.cli import dlq, operate, run
 from lanternpipe.cli.verb import Verbs
 from lanternpipe.errors import LanternpipeError, RetriableFailure
 from lanternpipe.exit_codes import exit_code
@@ -50,4 +50,5 @@ def _parser() -> argparse.ArgumentParser:
     verbs = Verbs(parser)
     run.add(verbs)
     operate.add(verbs)
+    dlq.add(verbs)
     return parser

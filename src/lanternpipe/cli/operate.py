@@ -8,12 +8,11 @@ import os
 import sys
 
 from lanternpipe import arguments
-from lanternpipe.cli.verb import Verbs, opened
+from lanternpipe.cli.verb import WIDTH_OF_FILES, Verbs, opened
 from lanternpipe.errors import ConfigError
 
 EXIT_DIFFERS = 1
 EXIT_UNHEALTHY = 1
-WIDTH_OF_FILES = 10_000  # characters
 
 
 def add(verbs: Verbs) -> None:

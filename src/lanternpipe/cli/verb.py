@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
+WIDTH_OF_FILES = 10_000  # characters; what is no terminal has no width of its own
+
 
 class Verbs:
     """Adds verbs to a parser.
@@ -21,15 +23,22 @@ class Verbs:
         self, name: str, run: Callable[[argparse.Namespace], int], help_: str, example: str
     ) -> argparse.ArgumentParser:
         """Add one verb; its help says what it does and shows an example."""
-        added = self._added.add_parser(
+        added = self._parser(name, help_, example)
+        added.set_defaults(run=run)
+        return added
+
+    def group(self, name: str, help_: str, example: str) -> Verbs:
+        """Add a verb that has verbs of its own."""
+        return Verbs(self._parser(name, help_, example))
+
+    def _parser(self, name: str, help_: str, example: str) -> argparse.ArgumentParser:
+        return self._added.add_parser(
             name,
             help=help_,
             description=help_,
             epilog=f"example:\n  {example}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        added.set_defaults(run=run)
-        return added
 
 
 def opened(service: str, stream: Any = None, *, background: bool = False) -> tuple[Any, Any, Any]:

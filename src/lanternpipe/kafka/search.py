@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 
 from confluent_kafka import TopicPartition as ClientPartition
 
@@ -89,16 +89,27 @@ class RecordSearch(RecordConsumer):
         """Read stretches of partitions and return the records that are wanted.
 
         Args:
-            stretches: Offsets to read, none behind the last stable offset: nobody would come.
+            stretches: As ``read`` takes them.
             wanted: Says of each record of a run whether it is.
 
         Raises:
             RetriableFailure: Nothing came for a while, or records were deleted meanwhile.
         """
+        found = [run.select(wanted(run)) for run in self.read(stretches)]
+        return [run for run in found if len(run)]
+
+    def read(self, stretches: Mapping[TopicPartition, range]) -> Generator[Records, None, None]:
+        """Read stretches of partitions, a run at a time; to be closed when left early.
+
+        Args:
+            stretches: Offsets to read, none behind the last stable offset: nobody would come.
+
+        Raises:
+            RetriableFailure: Nothing came for a while, or records were deleted meanwhile.
+        """
         left = {at: stretch for at, stretch in stretches.items() if stretch}
-        found: list[Records] = []
         if not left:
-            return found
+            return
         with mapped("starting to read"):
             self._consumer.incremental_assign(
                 [ClientPartition(*at, stretch.start) for at, stretch in left.items()]
@@ -114,8 +125,7 @@ class RecordSearch(RecordConsumer):
                     stop = left[run.source].stop
                     if run.offsets[-1] >= stop - 1:
                         done.add(run.source)
-                    kept = run.select([offset < stop for offset in run.offsets])
-                    found.append(kept.select(wanted(kept)))
+                    yield run.select([offset < stop for offset in run.offsets])
                 if gone := [at for at in fetched.lost if at in left]:
                     raise RetriableFailure(
                         "OFFSET_OUT_OF_RANGE", f"reading {gone[0]}: records were just deleted"
@@ -130,7 +140,6 @@ class RecordSearch(RecordConsumer):
                     raise RetriableFailure("_TIMED_OUT", text, indefinite=True)
         finally:
             self._let_go(left)
-        return [run for run in found if len(run)]
 
     def _let_go(self, partitions: Iterable[TopicPartition]) -> None:
         with mapped("ending to read"):

@@ -8,7 +8,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 from rich.tree import Tree
 
-from lanternpipe.ops.journey import TOLD, Found, Journey, conclude, moment, text_of
+from lanternpipe.ops.journey import TOLD, Found, Journey, conclude, moment
+from lanternpipe.ops.shown import printable, readable, size
 from lanternpipe.records import Place
 
 COLOURS = {
@@ -17,7 +18,6 @@ COLOURS = {
     "waiting": "yellow",
     "filtered_or_not_found": "magenta",
 }
-MOST_SHOWN = 2_000  # characters of a key or value; a value may have megabytes
 MOST_LISTED = 10
 
 
@@ -46,7 +46,7 @@ def as_tree(journey: Journey, *, show: bool = False) -> RenderableType:
     if not journey.outputs and not journey.letters:
         for each in journey.searched:
             tree.add(Text.assemble(("○ ", "dim"), f"none in {each}"))
-    lines = [Text(_printable(conclusion.text), style=f"bold {colour}"), *_others(journey.others)]
+    lines = [Text(printable(conclusion.text), style=f"bold {colour}"), *_others(journey.others)]
     return Group(tree, Text(), *lines)
 
 
@@ -77,17 +77,17 @@ def _title(mark: str, colour: str, found: Found, journey: Journey) -> Text:
 
 
 def _details(found: Found, *, show: bool) -> Iterator[Text]:
-    sizes = f"  key {_size(found.key)}, value {_size(found.value)}"
+    sizes = f"  key {size(found.key)}, value {size(found.value)}"
     yield Text(sizes, style="dim")
     if found.trace_id:
         yield Text(f"  trace {found.trace_id}", style="dim")
     if show:
-        yield Text(f"  key   {_readable(found.key)}")
-        yield Text(f"  value {_readable(found.value)}")
+        yield Text(f"  key   {readable(found.key)}")
+        yield Text(f"  value {readable(found.value)}")
 
 
 def _why(letter: Found) -> Iterator[Text]:
-    told = {name: _printable(text) for name in TOLD if (text := letter.header(TOLD[name]))}
+    told = {name: printable(text) for name in TOLD if (text := letter.header(TOLD[name]))}
     line = Text.assemble("  ", (told.get("reason", "no reason given"), "red"))
     if "stage" in told:
         line.append(f" at {told['stage']}")
@@ -111,20 +111,3 @@ def _others(places: Iterable[Place]) -> Iterator[Text]:
         yield Text(f"  lanternpipe journey {place}")
     if len(places) > MOST_LISTED:
         yield Text("  …")
-
-
-def _size(content: bytes | None) -> str:
-    return "none" if content is None else f"{len(content):,} B"
-
-
-def _readable(content: bytes | None) -> str:
-    if content is None:
-        return "(none)"
-    cut = content[: 4 * MOST_SHOWN]
-    text = _printable(text_of(cut) or "")
-    return text if len(text) <= MOST_SHOWN and cut == content else text[:MOST_SHOWN] + "…"
-
-
-def _printable(text: str) -> str:
-    """Return text as one line that cannot disturb a terminal."""
-    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)

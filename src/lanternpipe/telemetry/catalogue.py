@@ -517,6 +517,11 @@ LOG_LINES: Final[dict[str, LogLine]] = {
         "No broker answers at the start.", "brokers", "code", "reason", "hint"
     ),
     "broker_reachable": _line("A broker answers at last.", "brokers"),
+    "letters_replayed": _line(
+        "A run of `dlq replay` has ended; it tells who was meant, and what became of how many.",
+        *("run", "letters", "to", "filters", "again", "dry_run", "mended", "outcome"),
+        *("replayed", "would_replay", "skipped", "skipped_by_reason", "seconds"),
+    ),
     "topic_differs": _line("A topic is not as it is declared.", "text"),
     "setting_unknown": _line("A variable that looks like a setting is none.", "text"),
     "consumer_error": _line("The consumer reports an error and goes on.", "code", "text"),
