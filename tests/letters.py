@@ -24,6 +24,7 @@ class LetterKind:
     """What a letter is to be like."""
 
     reason: str = "invalid"
+    stage: str = "decode"
     key: bytes | None = b"alice"
     value: bytes | None = b'{"user_id": "u"}'
     replays: int = 0
@@ -39,7 +40,7 @@ def envelope(
     at = Place(kind.origin or topic, 0, number)
     replays = [(headers.REPLAYS, b"%d" % kind.replays)] if kind.replays else []
     stored = Stored(kind.value, kind.key, ORIGIN_MS, [*kind.own, *replays])
-    cause = Cause(kind.reason, "decode", "Reject", "app_version", "N.N.N")
+    cause = Cause(kind.reason, kind.stage, "Reject", "app_version", "N.N.N")
     # A letter is cut where the topic takes no more; 64 kB are kept for headers.
     writer = DeadLetters(f"{topic}.dlq", "readers", 64 * 1024 + (4 if kind.cut else 100_000))
     run = run_of(TopicPartition(at.topic, at.partition), [(at.offset, stored)])

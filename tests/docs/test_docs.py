@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Producer
 
 from lanternpipe.telemetry.reference import as_markdown
 from lanternpipe.testing.kafka_cluster import KafkaCluster
@@ -111,3 +112,57 @@ def test_readme_commands_run(kafka: KafkaCluster, unique: Callable[[str], str]) 
     assert "10,000 events acknowledged" in sent
     assert '"event": "stopped"' in processed
     assert "0 records behind" in lag
+
+
+@pytest.mark.kafka
+def test_commands_for_dead_letters_run(
+    kafka: KafkaCluster, unique: Callable[[str], str], tmp_path: Path
+) -> None:
+    """The commands for dead letters run as written, with the function that mends them."""
+    source = unique("user-login")
+    setting = environment(
+        PIPELINE_TOPICS__INPUT=source,
+        PIPELINE_TOPICS__OUTPUT=unique("processed-user-login"),
+        PIPELINE_KAFKA__GROUP_ID=unique("dead-letters"),
+        PIPELINE_KAFKA__BOOTSTRAP_SERVERS=kafka.bootstrap_servers,
+    )
+
+    def run(script: str) -> str:
+        done = subprocess.run(
+            ["bash", "-ec", script],
+            check=False,
+            env=setting,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=90,
+        )
+        assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    run("lanternpipe topics apply")
+    good = (
+        b'{"user_id": "u", "app_version": "v2.3.0", "ip": "::1", "locale": "NV", '
+        b'"device_id": "d", "timestamp": 1729741922, "device_type": "iOS"}'
+    )
+    sender = Producer({"bootstrap.servers": kafka.bootstrap_servers})
+    for value in (good, b"no json", b"{}"):
+        sender.produce(source, value, b"alice")
+    assert sender.flush(60.0) == 0
+    run(
+        "lanternpipe process & pid=$!; for _ in $(seq 600); do "
+        "lanternpipe lag --json | grep -q '\"records\": 0,' && break; sleep 0.1; done; "
+        "kill -TERM $pid; wait $pid"
+    )
+    page = ROOT / "docs/dead-letters.md"
+    (function,) = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    (tmp_path / "mending.py").write_text(function)
+
+    stats, peek, dry, mended, rest, origin = map(run, blocks(page))
+
+    assert f"3 dead letters in {source}.dlq" in stats
+    assert "2 of 2 matching dead letters" in peek
+    assert f"2 letters would be replayed to {source}.replay" in dry
+    assert f"1 letters replayed to {source}.replay\n1 skipped: 1 left alone by --mend" in mended
+    assert f"2 letters replayed to {source}.replay" in rest
+    assert f"3 letters replayed to {source}\n" in origin

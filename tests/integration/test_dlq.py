@@ -177,7 +177,9 @@ def test_a_dry_run_writes_nothing(env: dict[str, str]) -> None:
 def test_filters_choose_letters(env: dict[str, str]) -> None:
     """Reason, key, time and number say which letters are meant; the others stay as they are."""
     write(env, LetterKind(reason="bug", key=b"a"), LetterKind(key=b"a"), LetterKind(key=b"b"))
-    time.sleep(0.01)  # the next letter has a later millisecond
+    newest = max(letter.timestamp for letter in read(env, f"{env['PIPELINE_TOPICS__INPUT']}.dlq"))
+    while time.time() * 1_000 <= newest + 1:  # the next letter is to have a later millisecond
+        time.sleep(0.001)
     write(env, LetterKind(key=b"c", reason="bug"))
     last = dlq(env, "peek", "--key", "c")["letters"][0]["timestamp"]
 
@@ -273,6 +275,9 @@ def test_back_to_the_input_topic(env: dict[str, str], unique: Callable[[str], st
     assert record.replays == 1
     assert record.timestamp >= before - 60_000  # not the origin's, which is years ago
 
+    sandbox = env["PIPELINE_TOPICS__OUTPUT"]
+    assert dlq(env, "replay", "--to", sandbox)["replayed"] == 1  # that of another origin
+    assert len(read(env, sandbox)) == 1
     assert run(env, "dlq", "replay", "--to", "nowhere").returncode == 3
     assert run(env, "dlq", "replay", "--to", f"{topic}.dlq").returncode == 2
 

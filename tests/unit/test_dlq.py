@@ -362,7 +362,12 @@ def test_letters_that_were_replayed_are_left_out_unless_asked_for() -> None:
 @pytest.mark.parametrize(
     ("kind", "says", "decodes"),
     [
-        (LetterKind(value=b"good"), "now: its value decodes", True),
+        (LetterKind(value=b"good"), "now: its value decodes\n", True),
+        (
+            LetterKind(value=b"good", stage="transform"),
+            "now: its value decodes; it failed behind that, so try",
+            True,
+        ),
         (
             LetterKind(value=b"bad"),
             "now: its value does not decode: invalid: field age, should be int",

@@ -42,7 +42,8 @@ class Peeked:
         if "value" in self.letter.cut:
             return "now: its value was cut, so nobody can tell"
         if self.fault is None:
-            return "now: its value decodes"
+            later = {"transform", "encode", "produce"} & {self.letter.stage}
+            return "now: its value decodes" + ("; it failed behind that, so try" if later else "")
         return "now: its value does not decode: " + _sentence(
             self.fault.reason, self.fault.field, self.fault.limit
         )
