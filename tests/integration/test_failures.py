@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Message
 
 from lanternpipe import headers
 from lanternpipe.app import load_pipeline
@@ -290,3 +293,53 @@ def test_the_example_of_a_lookup(deploy: Deploy, monkeypatch: pytest.MonkeyPatch
     assert {each["device_id"] for each in outputs} == {record.id for record in sender.records}
     assert len(outputs) == len(records)
     assert all(len(each["country"]) == 2 for each in outputs)
+
+
+def test_what_is_replayed_is_processed_as_the_original(deploy: Deploy, sickness: Sickness) -> None:
+    """A replayed record becomes an output with its own time, or a letter that counts on."""
+    deployment = deploy(partitions=2, **SICK_APP)
+    records = list(workload(1, 6, filtered=0.0, poison=0.0))
+    sickness.strike("sick")
+    send(deployment, records)
+    times = {each.key(): each.timestamp()[1] for each in read(deployment, deployment.input)}
+    processor = Processor(deployment, "processor").start()
+    processor.until(lambda: len(letters(deployment)) == 6, SECONDS, "all have failed")
+
+    assert replayed(deployment) == 6
+    processor.until(lambda: len(letters(deployment)) == 12, SECONDS, "all have failed again")
+    again = letters(deployment)
+    assert sorted(each[headers.ATTEMPT] for each in again) == ["1"] * 6 + ["2"] * 6
+    assert sorted(each.get(headers.REPLAYS, "0") for each in again) == ["0"] * 6 + ["1"] * 6
+    assert len({each[headers.EVENT_ID] for each in again}) == 6
+    assert {each[headers.ORIGIN_TOPIC] for each in again} == {deployment.input}
+
+    sickness.heal("sick")
+    assert replayed(deployment) == 6
+    outputs: list[Message] = []
+
+    def all_are_written() -> bool:
+        outputs[:] = read(deployment, deployment.output)
+        return len(outputs) >= 6
+
+    processor.until(all_are_written, SECONDS, "all are processed")
+    assert processor.stop() == 0
+    assert len(outputs) == 6
+    for each in outputs:
+        assert each.timestamp()[1] == times[each.key()]
+        names = [header[0] for header in each.headers() or []]
+        assert names.count(headers.EVENT_ID) == 1
+        assert not {*names} & {headers.ATTEMPT, *headers.ORIGIN}
+
+
+def replayed(deployment: Deployment) -> int:
+    """Replay what waits; return how many letters that were."""
+    done = subprocess.run(
+        [sys.executable, "-m", "lanternpipe", "dlq", "replay", "--json"],
+        env=deployment.environment(),
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return int(json.loads(done.stdout)["replayed"])
