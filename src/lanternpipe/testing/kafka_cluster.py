@@ -189,11 +189,15 @@ class KafkaCluster:
 
     def run_tool(self, class_name: str, *arguments: str, timeout: float = 60.0) -> str:
         """Run an admin tool of Kafka by its Java class and return what it prints to stdout."""
+        command = [*self.tool_command(class_name), *arguments]
+        return run_command(command, timeout=timeout, process_group=self._group)
+
+    def tool_command(self, class_name: str) -> list[str]:
+        """Return the command that runs an admin tool of Kafka, without its arguments."""
         if self._engine is None:
             raise UnsupportedError("an external cluster comes without Kafka's own tools")
         java = [self._engine.java, *QUICK_START, "-cp", f"{self._engine.jars}/*"]
-        command = self._engine.tool([*java, class_name, *arguments])
-        return run_command(command, timeout=timeout, process_group=self._group)
+        return self._engine.tool([*java, class_name])
 
     def _broker(self, broker: int) -> _Broker:
         if self._engine is None:
