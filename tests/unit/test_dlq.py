@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console, RenderableType
 
@@ -125,6 +125,7 @@ def test_the_last_mark_counts() -> None:
     assert marks.read([tombstone]).of(letter) is None
 
 
+@settings(deadline=None)
 @given(st.binary() | st.sampled_from([b"{}", b"[]", b"7", b'{"at":"x"}', b'{"at":1e999}']))
 def test_a_mark_that_cannot_be_read_is_a_mark(value: bytes) -> None:
     """Whatever is in it, a letter that has a mark is not replayed by accident."""
@@ -215,6 +216,7 @@ def test_headers_of_a_replayed_record() -> None:
     ]
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(
@@ -241,6 +243,7 @@ def test_a_replayed_record_has_key_value_and_the_time_of_its_replay() -> None:
     assert sent.timestamps == [0]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 5)), st.integers(1, 4))
 def test_batches_hold_everything_in_order(sizes: list[int], most: int) -> None:
     """No letter is lost between batches, and none has too many letters, nor too many bytes."""
@@ -416,6 +419,7 @@ def test_personal_data_are_shown_only_when_asked_for(secret: str) -> None:
     assert secret in json.dumps(dlq_peek.as_json(found, show=True))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=40))
 def test_no_content_disturbs_a_terminal(content: bytes) -> None:
     """Whatever somebody has written into a letter, no control character is printed."""

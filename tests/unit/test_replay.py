@@ -10,7 +10,7 @@ from itertools import count
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lanternpipe.errors import (
@@ -126,6 +126,7 @@ def named(number: int) -> list[LetterKind]:
     return [LetterKind(key=b"%d" % each) for each in range(number)]
 
 
+@settings(deadline=None)
 @given(
     st.integers(0, 9),
     st.integers(1, 4),

@@ -150,6 +150,7 @@ def _replay(options: argparse.Namespace) -> int:
     from lanternpipe.kafka.config import transactional_config
     from lanternpipe.kafka.groups import groups_on
     from lanternpipe.kafka.producer import TransactionalProducer
+    from lanternpipe.ops import onlookers
     from lanternpipe.ops.mending import load_mend
     from lanternpipe.ops.replay import Replayer, Tally
     from lanternpipe.ops.replay_plan import Order
@@ -180,12 +181,16 @@ def _replay(options: argparse.Namespace) -> int:
         if on_terminal:
             speed = tally.replayed / tally.seconds if tally.seconds else 0.0
             counts = f"{tally.replayed:,} replayed, {tally.skipped.total():,} skipped"
-            print(f"\r{counts}, {speed:,.0f}/s \x1b[K", end="", file=sys.stderr)
+            # Back to the begin of the line, which whatever comes next may write over.
+            print(f"{counts}, {speed:,.0f}/s \x1b[K", end="\r", file=sys.stderr, flush=True)
 
     try:
         search.partitions(to)
         if to == names.input:
-            _warn(to, groups_on(settings.kafka, to, log=log), options)
+            groups = groups_on(settings.kafka, to, log=log)
+            onlookers.warn(to, groups, tell=sys.stderr)
+            if not order.dry and not options.yes:
+                onlookers.confirm(to, ask=sys.stdin, tell=sys.stderr)
         if not order.dry:
             # One for all runs: whoever begins fences who still runs, and ends what was left open.
             config = transactional_config(
@@ -201,7 +206,7 @@ def _replay(options: argparse.Namespace) -> int:
         tally = replayer.run()
     finally:
         if on_terminal:
-            print(file=sys.stderr)
+            print(end="\x1b[K", file=sys.stderr, flush=True)
         if sink is not None:
             sink.close(timeout=2.0)
         search.close()
@@ -228,20 +233,3 @@ def _mailbox(settings: Any, pipeline: Any, log: Any) -> tuple[Any, Any]:
     names = topic_names(settings, pipeline)
     search = RecordSearch(settings.kafka, log=log)
     return search, Mailbox(search, names.dead_letters, names.marks)
-
-
-def _warn(topic: str, groups: list[str], options: argparse.Namespace) -> None:
-    """Say who else reads a topic, and go on only if that is meant."""
-    others = ", ".join(groups) or "none known, but readers without a group do not show"
-    print(
-        f"lanternpipe: every reader of {topic} gets these records once more, also groups other "
-        f"than ours: {others}",
-        file=sys.stderr,
-    )
-    if options.yes or options.dry_run:
-        return
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise ConfigError(f"to write to {topic} when nobody can be asked, add --yes")
-    print("Go on? [y/N] ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
-        raise ConfigError("nothing was replayed")
