@@ -36,6 +36,7 @@ from lanternpipe.testing.kafka_install import (
     run_command,
     server_properties,
     start_script,
+    with_side_door,
 )
 
 if TYPE_CHECKING:
@@ -67,8 +68,17 @@ class _PortTakenError(KafkaClusterError):
 class _Broker:
     """One broker: its address, its log, and its process while it runs."""
 
-    def __init__(self, number: int, port: int, engine: Engine, script: str, folder: Path) -> None:
+    def __init__(
+        self,
+        number: int,
+        port: int,
+        engine: Engine,
+        script: str,
+        folder: Path,
+        side_port: int | None,
+    ) -> None:
         self.number, self.address = number, f"127.0.0.1:{port}"
+        self.side_door = None if side_port is None else f"127.0.0.1:{side_port}"
         self.log = folder / "broker.log"
         self._engine, self._script, self._folder = engine, script, folder
         self._log_start = 0
@@ -173,6 +183,13 @@ class KafkaCluster:
         """Let a frozen broker go on (SIGCONT)."""
         self._broker(broker).send(signal.SIGCONT)
 
+    def side_door(self, broker: int) -> str:
+        """Return where a broker listens for a proxy, if it was told to."""
+        address = self._broker(broker).side_door
+        if address is None:
+            raise KafkaClusterError(f"broker {broker} has no side door")
+        return address
+
     def log(self, broker: int) -> Path:
         """Return the file that holds all that the broker has printed."""
         return self._broker(broker).log
@@ -215,6 +232,7 @@ def kafka_cluster(
     heap: str = "512m",
     jvm_flags: Sequence[str] = QUICK_START,
     directory: Path | None = None,
+    side_doors: Sequence[int] = (),
 ) -> Iterator[KafkaCluster]:
     """Run a cluster of one or three nodes, each both broker and controller.
 
@@ -227,11 +245,15 @@ def kafka_cluster(
         jvm_flags: More flags of the brokers' JVMs. ``QUICK_START`` holds the compiler back, which
             nearly halves the CPU time of a start. A benchmark gives ``()``.
         directory: Where data and logs go; the logs stay there. By default a temporary folder.
+        side_doors: A port for each broker, or none. Clients that come by a broker's side door
+            are told that it listens there, so that a proxy at that port has all they say.
     """
     if brokers not in {1, 3}:
         raise KafkaClusterError(f"a cluster has one or three brokers, not {brokers}")
     provider = find_provider()
     if isinstance(provider, External):
+        if side_doors:
+            raise UnsupportedError("an external cluster has no side doors")
         yield _external(provider.bootstrap_servers, brokers, properties)
         return
     engine = engine_of(provider)
@@ -240,7 +262,7 @@ def kafka_cluster(
     with ExitStack() as stack:
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                started = _started(engine, brokers, properties or {}, flags, root)
+                started = _started(engine, brokers, properties or {}, flags, root, side_doors)
                 cluster = stack.enter_context(started)
                 break
             except _PortTakenError:
@@ -253,16 +275,24 @@ def kafka_cluster(
 
 @contextmanager
 def _started(
-    engine: Engine, count: int, properties: Mapping[str, str], flags: Sequence[str], root: Path
+    engine: Engine,
+    count: int,
+    properties: Mapping[str, str],
+    flags: Sequence[str],
+    root: Path,
+    side_doors: Sequence[int],
 ) -> Iterator[KafkaCluster]:
-    ports = free_ports(2 * count)
-    clients, controllers = ports[:count], ports[count:]
+    ports = free_ports(2 * count + len(side_doors))
+    clients, controllers, sides = ports[:count], ports[count : 2 * count], ports[2 * count :]
     cluster_id = "L" + secrets.token_urlsafe(16)[1:]  # a leading dash would read as an option
     brokers = []
     for number, port in enumerate(clients, start=1):
         settings = server_properties(number, clients, controllers, engine.bind)
+        side = sides[number - 1] if sides else None
+        if side is not None:
+            settings = with_side_door(settings, side, side_doors[number - 1], engine.bind)
         script = start_script(engine, cluster_id, {**settings, **properties}, flags)
-        brokers.append(_Broker(number, port, engine, script, root / f"broker-{number}"))
+        brokers.append(_Broker(number, port, engine, script, root / f"broker-{number}", side))
     numbers = [broker.number for broker in brokers]
     with ExitStack() as stack:
         stack.callback(_discard, brokers)
@@ -271,7 +301,7 @@ def _started(
         servers = ",".join(broker.address for broker in brokers)
         cluster = KafkaCluster(servers, numbers, brokers, engine, group)
         try:
-            _open(engine, clients)
+            _open(engine, [*clients, *sides])
             for broker in brokers:
                 broker.launch(group)
             for broker in brokers:

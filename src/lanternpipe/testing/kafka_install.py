@@ -298,6 +298,25 @@ def server_properties(
     }
 
 
+def with_side_door(
+    properties: Mapping[str, str], port: int, advertised: int, bind: str
+) -> dict[str, str]:
+    """Add a listener that sends its clients to another port, where a proxy may stand.
+
+    Args:
+        properties: Settings of a node.
+        port: Where it listens.
+        advertised: Where its clients are told that it does.
+        bind: The address to listen at.
+    """
+    more = {
+        "listeners": f"SIDE://{bind}:{port}",
+        "advertised.listeners": f"SIDE://127.0.0.1:{advertised}",
+        "listener.security.protocol.map": "SIDE:PLAINTEXT",
+    }
+    return {**properties, **{name: f"{properties[name]},{more[name]}" for name in more}}
+
+
 def properties_text(properties: Mapping[str, str]) -> str:
     """Write a Java properties file, which is Latin-1 and takes the rest as UTF-16 escapes."""
     return "".join(f"{key}={_escaped(value)}\n" for key, value in properties.items())
