@@ -18,16 +18,17 @@ ROLES: dict[str, Callable[[KafkaSettings], Config]] = {
     "transactional": lambda kafka: config.transactional_config(kafka, transactional_id="g-1"),
     "at least once": config.at_least_once_config,
 }
+CLIENT = {"bootstrap.servers": "a:1,b:2", "log.connection.close": False}
 PRODUCER = {
-    "bootstrap.servers": "a:1,b:2",
+    **CLIENT,
     "acks": "all",
     "enable.idempotence": True,
 }
 # The keys on which the guarantees rest, as they must be for each kind of client.
 OWNED = {
-    "client": {"bootstrap.servers": "a:1,b:2"},
+    "client": CLIENT,
     "consumer": {
-        "bootstrap.servers": "a:1,b:2",
+        **CLIENT,
         "group.id": "readers",
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
@@ -36,7 +37,13 @@ OWNED = {
         "partition.assignment.strategy": "cooperative-sticky",
     },
     "producer": PRODUCER,
-    "transactional": {**PRODUCER, "transactional.id": "g-1", "transaction.timeout.ms": 15_000},
+    "transactional": {
+        **PRODUCER,
+        "transactional.id": "g-1",
+        "transaction.timeout.ms": 15_000,
+        # The lines about lost connections are how doubt about a commit is noticed.
+        "log.connection.close": True,
+    },
     "at least once": PRODUCER,
 }
 KAFKA = KafkaSettings(bootstrap_servers="a:1,b:2", group_id="readers")

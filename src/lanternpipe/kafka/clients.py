@@ -15,6 +15,7 @@ from lanternpipe.ports import Log
 
 Client = TypeVar("Client")
 CLIENT_VERSION = libversion()[0]
+LOST_CONNECTION = "FAIL "  # how the client begins the log line about one
 
 
 class Events:
@@ -45,12 +46,16 @@ class Events:
         """Return the configuration entries that make a client report here."""
         # Not from getLogger: nothing of ours belongs into the process's global registry.
         logger = logging.Logger(f"librdkafka.{self._name}")  # noqa: LOG001
-        logger.addHandler(_Forward(self._log, self._name))
+        logger.addHandler(_Forward(self._log, self._name, self._on_lost_connection))
         return {
             "error_cb": self._on_error,
             "logger": logger,
             "stats_cb": self.statistics.take,
         }
+
+    def _on_lost_connection(self) -> None:
+        # A request that goes with it is sent again unasked, and no error tells of that.
+        self.disturbed = True
 
     def _on_error(self, error: KafkaError) -> None:
         self.last = error
@@ -65,13 +70,17 @@ class Events:
 class _Forward(logging.Handler):
     """Hands librdkafka's own log lines on; unreachable brokers are said once elsewhere."""
 
-    def __init__(self, log: Log, name: str) -> None:
+    def __init__(self, log: Log, name: str, lost_connection: Callable[[], None]) -> None:
         super().__init__()
         self._log = log
         self._name = name
+        self._lost_connection = lost_connection
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._log("debug", "kafka_client_log", client=self._name, text=record.getMessage())
+        text = record.getMessage()
+        if text.startswith(LOST_CONNECTION):
+            self._lost_connection()
+        self._log("debug", "kafka_client_log", client=self._name, text=text)
 
 
 def opened(kind: Callable[[dict[str, Any]], Client], config: dict[str, Any]) -> Client:

@@ -138,6 +138,9 @@ def transactional_config(
         # When no broker answers, the default throws all known brokers away, and with them the
         # one that the same request waits for: then it hangs for ever (librdkafka#5511).
         metadata_recovery_strategy="none",
+        # The only word of a connection that was lost with a request to commit on its way: the
+        # client asks again unasked, and the first request may come late (KAFKA-17754).
+        log_connection_close=True,
     )
 
 

@@ -21,6 +21,7 @@ OWNED_CLIENT_KEYS = frozenset(
         "group.id",
         "group.instance.id",
         "group.protocol",
+        "log.connection.close",
         "metadata.broker.list",
         "partition.assignment.strategy",
         "request.required.acks",
