@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all stack lint types unit contract integration chaos docs bench bench-latency bench-telemetry lock generate clean
+.PHONY: help demo test test-all stack lint types unit contract integration docs chaos bench bench-latency bench-telemetry lock generate clean
 
 help: ## Show this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,7 +18,7 @@ test: $(VENV)/.dev ## Lint, types and all tests that this machine can run, in ab
 	@$(MAKE) --no-print-directory lint types
 	@$(BIN)/pytest -n 2 --dist loadfile tests/chaos tests/integration tests/docs tests/contract tests/unit $(ARGS)
 
-test-all: test stack ## Everything
+test-all: test stack chaos ## Everything
 
 stack: $(VENV)/.dev ## Tests on a real Collector and a real Prometheus (the first time builds them)
 	@$(BIN)/python -m tests.stack.announce
@@ -30,8 +30,11 @@ lint: $(VENV)/.dev ## Style and format
 types: $(VENV)/.dev ## Types, strictly
 	@$(BIN)/mypy
 
-unit contract integration chaos docs: $(VENV)/.dev ## One folder of tests
+unit contract integration docs: $(VENV)/.dev ## One folder of tests
 	@$(BIN)/pytest tests/$@ $(ARGS)
+
+chaos: $(VENV)/.dev ## Hurt a pipeline on three brokers and check its history (ARGS="--help" tells what else)
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 bench: $(VENV)/.dev ## Processor against the bare loop, on a real Kafka (about four minutes)
 	@$(BIN)/python -m benchmarks.processor $(ARGS)

@@ -113,6 +113,11 @@ class Deployment:
         until(lambda: bool(topic_config(deployment.admin, deployment.dead_letters)), 30, "topics")
         return deployment
 
+    @property
+    def exactly_once(self) -> bool:
+        """Whether this is what its processes deliver."""
+        return self._settings.get("DELIVERY", "exactly-once") == "exactly-once"
+
     def environment(self, **settings: str) -> dict[str, str]:
         """Return the environment of a process, with further settings of its own."""
         kept = {name: value for name, value in os.environ.items() if name[:9] != "PIPELINE_"}

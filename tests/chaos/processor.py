@@ -6,13 +6,14 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
 
 from lanternpipe.records import TopicPartition
 from tests.chaos.deployment import Deployment
 from tests.chaos.waiting import until
 
+PROGRAM = ("lanternpipe", "process")
 START_SECONDS = 60.0  # until a process has partitions: 1 to 8 seen
 EXIT_SECONDS = 30.0  # three times the grace period of a clean stop
 
@@ -23,12 +24,21 @@ class Processor:
     Args:
         deployment: What it belongs to.
         name: Of the log file.
+        module: What is run: the program, or one with a mistake in it.
         settings: Settings of its own, without ``PIPELINE_``.
     """
 
-    def __init__(self, deployment: Deployment, name: str, **settings: str) -> None:
+    def __init__(
+        self,
+        deployment: Deployment,
+        name: str,
+        *,
+        module: Sequence[str] = PROGRAM,
+        **settings: str,
+    ) -> None:
         self.name, self.log = name, deployment.folder / f"{name}.log"
         self._deployment, self._settings = deployment, settings
+        self._module = module
         self._process: subprocess.Popen[bytes] | None = None
         self._log_start = 0
         deployment.at_close.append(self.kill)
@@ -37,6 +47,16 @@ class Processor:
     def running(self) -> bool:
         """Whether the process has not ended."""
         return self._process is not None and self._process.poll() is None
+
+    @property
+    def static(self) -> bool:
+        """Whether the process is a static member of its group."""
+        return "KAFKA__STATIC_MEMBERSHIP" in self._settings
+
+    @property
+    def transactional_id(self) -> str:
+        """The transactional id of a process that has an instance."""
+        return f"{self._deployment.group}-{self._settings['INSTANCE']}"
 
     @property
     def metrics(self) -> str:
@@ -50,7 +70,7 @@ class Processor:
         with self.log.open("ab") as log:
             self._log_start = log.tell()
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "lanternpipe", "process"],
+                [sys.executable, "-m", *self._module],
                 env=self._deployment.environment(**self._settings),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -63,7 +83,9 @@ class Processor:
         """Return another process of the same instance; None for a process without."""
         if not self._settings.get("INSTANCE"):
             return None
-        return Processor(self._deployment, f"{self.name}-new", **self._settings)
+        return Processor(
+            self._deployment, f"{self.name}-new", module=self._module, **self._settings
+        )
 
     def start_and_join(self) -> Self:
         """Start the process and wait until it has partitions."""

@@ -5,17 +5,18 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from threading import Event, Thread
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import msgspec
 
 from lanternpipe import DeliveryError, EventProducer
 from lanternpipe.producer import Delivered
+from lanternpipe.records import Headers
 from lanternpipe.settings import KafkaSettings
 from logins.events import UserLogin
 from logins.pipeline import pipeline
@@ -30,6 +31,8 @@ TICK = 0.01
 # From here on records trickle, so that some flow for as long as faults happen.
 TRICKLE_FROM, TRICKLE_SHARE = 0.9, 0.05
 FLUSH_SECONDS = 60.0
+# A broker refuses records from more than an hour ahead.
+SKEWS_MS = (0, -5 * 3_600_000, 50 * 60_000)
 
 
 class Record(NamedTuple):
@@ -76,10 +79,16 @@ class Sender:
         deployment: Where to.
         records: What.
         rate: Records per second; None for as fast as possible.
+        skewed: Whether the clock jumps, from record to record, hours back or most of an hour ahead.
     """
 
     def __init__(
-        self, deployment: Deployment, records: list[Record], rate: float | None = None
+        self,
+        deployment: Deployment,
+        records: list[Record],
+        rate: float | None = None,
+        *,
+        skewed: bool = False,
     ) -> None:
         self.records = records
         self.placed: dict[str, Record] = {}  # by `topic/partition/offset`
@@ -91,6 +100,8 @@ class Sender:
             KafkaSettings(bootstrap_servers=deployment.servers),
             full_timeout=None,
         )
+        if skewed:
+            self._skew()
         self._thread = Thread(target=self._run, name="sender", daemon=True)
 
     def __enter__(self) -> Self:
@@ -122,6 +133,23 @@ class Sender:
             Sent(each.id, each.key, each.sequence, each.fate, self._acks.get(each.id, "unknown"))
             for each in self.records
         ]
+
+    def _skew(self) -> None:
+        """Let the producer's clock be wrong, where it hands records to its client."""
+        send = self._producer._client.send
+
+        def skewed(
+            topic: str,
+            value: bytes | None,
+            key: str | bytes | None,
+            report: Callable[[Any, Any], None],
+            timestamp: int = 0,
+            headers: Headers | None = None,
+        ) -> bool:
+            wrong = timestamp + SKEWS_MS[len(value or b"") % len(SKEWS_MS)]
+            return send(topic, value, key, report, wrong, headers)
+
+        self._producer._client.send = skewed  # type: ignore[method-assign]
 
     def _run(self) -> None:
         sent = 0
