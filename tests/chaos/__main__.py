@@ -14,7 +14,7 @@ from typing import Any
 from lanternpipe.testing.kafka_cluster import KafkaCluster, kafka_cluster
 from tests.chaos import mutation
 from tests.chaos.deployment import Deployment
-from tests.chaos.faults import BROKERS, schedule
+from tests.chaos.faults import BROKERS, OF_TRANSACTIONS, Times, schedule
 from tests.chaos.profiles import PROFILES, Profile, members
 from tests.chaos.proxy import LateCommit, Proxy
 from tests.chaos.result import ROOT, conditions, figures, good, now, write
@@ -83,7 +83,12 @@ def run(
     }
     folder = Path(tempfile.mkdtemp(prefix=f"lanternpipe-{name}-"))
     records = list(workload(seed, profile.records, poison=profile.poison))
-    plan = schedule(seed, profile.faults, processors=profile.processors, at_once=profile.at_once)
+    faults: Times = {
+        kind: often
+        for kind, often in profile.faults.items()
+        if given.delivery == "exactly-once" or kind not in OF_TRANSACTIONS
+    }
+    plan = schedule(seed, faults, processors=profile.processors, at_once=profile.at_once)
     kept = False
     with Deployment.on(
         cluster, name, folder, settings, partitions=profile.partitions

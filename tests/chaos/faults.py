@@ -22,6 +22,7 @@ Kind = Literal[
     "late commit",
 ]
 BROKERS = (1, 2, 3)
+OF_TRANSACTIONS: frozenset[Kind] = frozenset({"kill transaction coordinator", "late commit"})
 # How often each kind happens: to each process, or in all, to processes that the seed chooses.
 Times = Mapping[Kind, Sequence[int] | int]
 

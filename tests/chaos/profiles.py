@@ -91,9 +91,9 @@ PROFILES = {
     ),
     "seeds": Profile(
         records=20_000,
-        rate=1_500,
+        rate=3_000,
         processors=3,
-        faults={"kill": 2, "stop": 1, "freeze": (0, 0, 1), "reset": (1,), "late commit": (1,)},
+        faults={"kill": 2, "freeze": (0, 0, 1), "reset": (1,), "late commit": (1,)},
         runs=20,
     ),
 }

@@ -28,8 +28,9 @@ KEYS = 3_000
 FILTERED = 0.05
 POISONED = 0.01
 TICK = 0.01
-# From here on records trickle, so that some flow for as long as faults happen.
-TRICKLE_FROM, TRICKLE_SHARE = 0.9, 0.05
+# From here on records trickle: every second this share of what is left, so that some flow for as
+# long as faults happen, however long that is.
+TRICKLE_FROM, TRICKLE_SHARE = 0.9, 0.007
 FLUSH_SECONDS = 60.0
 # A broker refuses records from more than an hour ahead.
 SKEWS_MS = (0, -5 * 3_600_000, 50 * 60_000)
@@ -161,7 +162,8 @@ class Sender:
             else:
                 now = time.monotonic()
                 late = sent > TRICKLE_FROM * len(self.records)
-                due += (now - before) * self._rate * (TRICKLE_SHARE if late else 1)
+                left = len(self.records) - due
+                due += (now - before) * (TRICKLE_SHARE * left if late else self._rate)
                 before = now
             for record in self.records[sent : int(due)]:
                 report = partial(self._delivered, record)
