@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from lanternpipe.cli import main
+from lanternpipe.errors import AbortableFailure, FencedFailure
 from lanternpipe.kafka.config import Config
 from lanternpipe.kafka.consumer import RecordConsumer
 from lanternpipe.kafka.producer import RecordProducer, TransactionalProducer
@@ -36,10 +37,7 @@ def commit_before_produce() -> None:
 
     @replaced(ExactlyOnce, "commit")
     def commit(_: Any, self: ExactlyOnce, offsets: Offsets) -> None:
-        self._begin()
-        self._source.commit(offsets)
-        self._sink.commit()
-        self._open = False
+        apart(self, lambda: offsets_alone(self, offsets), self._sink.commit)
 
 
 def late_commit() -> None:
@@ -47,10 +45,23 @@ def late_commit() -> None:
 
     @replaced(ExactlyOnce, "commit")
     def commit(_: Any, self: ExactlyOnce, offsets: Offsets) -> None:
-        self._begin()
-        self._sink.commit()
-        self._open = False
-        self._source.commit(offsets)
+        apart(self, self._sink.commit, lambda: offsets_alone(self, offsets))
+
+
+def apart(committer: ExactlyOnce, *calls: Callable[[], None]) -> None:
+    """Commit outputs and offsets by two calls, with the care for errors that one would have."""
+    try:
+        committer._begin()
+        for call in calls:
+            committer._until_known(call)
+    except (AbortableFailure, FencedFailure) as failure:
+        committer._undo(failure)
+    committer._open = False
+
+
+def offsets_alone(committer: ExactlyOnce, offsets: Offsets) -> None:
+    """Commit offsets outside of the transaction."""
+    committer._source.commit(offsets)
 
 
 def dead_letter_outside() -> None:

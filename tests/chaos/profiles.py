@@ -59,6 +59,7 @@ PROFILES = {
             "drop": (1,),
             "late commit": (2,),
         },
+        console=True,
     ),
     "long": Profile(
         records=1_000_000,
