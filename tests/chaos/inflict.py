@@ -130,6 +130,11 @@ class Chaos:
                     each.kill()
             self._note(f"{names} killed", hurts=True)
         else:
+            # One that has not come so far cannot answer a request to stop.
+            self._until(
+                lambda: all(each.events("processor_starting") for each in targets),
+                f"the start of {names}",
+            )
             self._note(f"{names} stopped", hurts=True)
             for each in targets:
                 each.send(signal.SIGTERM)

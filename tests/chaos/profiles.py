@@ -87,8 +87,8 @@ PROFILES = {
         rate=1_500,
         processors=16,
         partitions=32,
-        faults={"kill": 26, "stop": 26, "freeze": 2},
-        at_once=4,
+        faults={"kill": 13, "stop": 13, "freeze": 2},
+        at_once=8,
     ),
     "seeds": Profile(
         records=20_000,

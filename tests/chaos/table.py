@@ -38,7 +38,7 @@ def mutants(results: list[dict[str, Any]]) -> str:
             by = told["by"]
             if isinstance(by, dict):
                 by = ", ".join(f"{count:,} {kind}" for kind, count in by.items())
-            lines.append(f"| {name} | {by or 'not found: ' + told.get('masked', 'unknown why')} |")
+            lines.append(f"| {name} | {by or 'not found'} |")
     return "\n".join(lines)
 
 
