@@ -18,7 +18,7 @@ from tests.chaos.faults import BROKERS, OF_TRANSACTIONS, Times, schedule
 from tests.chaos.profiles import PROFILES, Profile, members
 from tests.chaos.proxy import LateCommit, Proxy
 from tests.chaos.result import ROOT, conditions, figures, good, now, write
-from tests.chaos.run import HASTE, PROPERTIES, endure
+from tests.chaos.run import FLAKY, HASTE, PROPERTIES, endure
 from tests.chaos.workload import Sender, workload
 
 RESULTS = ROOT / "build" / "chaos"
@@ -77,6 +77,7 @@ def run(
     }
     settings = {
         **HASTE,
+        **FLAKY,
         **profile.settings,
         "DELIVERY": given.delivery,
         "KAFKA__GROUP_PROTOCOL": given.protocol,

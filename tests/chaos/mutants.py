@@ -153,7 +153,7 @@ def no_rewind() -> None:
     def undo(method: Any, self: Work, lost: WorkLostError) -> None:
         before = {at: each.next for at, each in self.positions.snapshot().items()}
         method(self, lost)
-        self._seeks.clear()
+        self._steering._seeks.clear()
         for at, offset in before.items():
             self.positions._by_partition[at].next = offset
 
@@ -188,7 +188,7 @@ def start_at_the_end() -> None:
             partitions = list(partitions)
             assigned(partitions)
             for at, end in self._ends.last_stable(partitions).items():
-                listener._work._seeks[at] = end
+                listener._work._steering.move({at: end})
 
         listener.on_assigned = on_assigned
         method(self, listener)

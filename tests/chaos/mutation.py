@@ -15,7 +15,7 @@ from tests.chaos.faults import Times, schedule
 from tests.chaos.profiles import Profile, members
 from tests.chaos.proxy import Proxy
 from tests.chaos.result import conditions, now, write
-from tests.chaos.run import HASTE, endure
+from tests.chaos.run import FLAKY, HASTE, endure
 from tests.chaos.workload import Sender, workload
 
 STALLED = "not within"
@@ -53,7 +53,7 @@ TRIALS: dict[str, Trial] = {
     "commit-before-produce": Trial(KILLS_OF_BUSY),
     "late-commit": Trial(KILLS_OF_BUSY),
     "dead-letter-outside": Trial(KILLS, LARGE, poison=0.3),
-    "offsets-of-position": Trial(FREEZE, LARGE, unfound=True),
+    "offsets-of-position": Trial(KILLS_OF_BUSY),
     "metadata-at-commit": Trial(FREEZE, LARGE, "consumer", unfound=True),
     "no-abort-on-loss": Trial(FREEZE, LARGE, unfound=True),
     "no-care-for-loss": Trial(FREEZE, LARGE, "consumer", unfound=True),
@@ -89,7 +89,7 @@ def main(
 def _try(cluster: KafkaCluster, doors: list[Proxy], name: str, trial: Trial) -> dict[str, Any]:
     folder = Path(tempfile.mkdtemp(prefix=f"lanternpipe-mutant-{name}-"))
     profile = Profile(12_000, trial.rate, PROCESSES, trial.faults)
-    settings = {**HASTE, **trial.settings, "KAFKA__GROUP_PROTOCOL": trial.protocol}
+    settings = {**HASTE, **FLAKY, **trial.settings, "KAFKA__GROUP_PROTOCOL": trial.protocol}
     records = list(workload(SEED, profile.records, poison=trial.poison))
     plan = schedule(SEED, trial.faults, processors=profile.processors)
     with Deployment.on(cluster, f"mutant-{name}", folder, settings) as deployment:

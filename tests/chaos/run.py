@@ -24,6 +24,12 @@ DRAIN_SECONDS = 120.0
 
 # As short as brokers and settings allow, so that a take-over takes seconds.
 HASTE = {"KAFKA__SESSION_TIMEOUT": "6", "KAFKA__TRANSACTION_TIMEOUT": "6"}
+# Some records are tried again, so that faults hit partitions that wait.
+FLAKY = {
+    "APP": "tests.chaos.flaky:pipeline",
+    "RETRY__FIRST": "0.1",
+    "RETRY__LONGEST": "0.3",
+}
 STATIC = {"KAFKA__STATIC_MEMBERSHIP": "true"}
 BUSY = {"COMMIT__SHORTEST": "0.001", "COMMIT__LONGEST": "0.001"}
 PROPERTIES = {

@@ -13,7 +13,7 @@ from tests.brokers import cluster_or_skip
 from tests.chaos.deployment import Deployment
 from tests.chaos.faults import Times, schedule
 from tests.chaos.processor import Processor
-from tests.chaos.run import BUSY, HASTE, PROPERTIES, STATIC, endure
+from tests.chaos.run import BUSY, FLAKY, HASTE, PROPERTIES, STATIC, endure
 from tests.chaos.workload import Sender, workload
 
 pytestmark = [
@@ -43,7 +43,7 @@ def test_exactly_once(cluster: KafkaCluster, tmp_path: Path) -> None:
     records = list(workload(SEED, 200_000))
     times: Times = {"freeze": (1, 1, 1), "kill": (2, 2, 8), "restart broker": 1}
     plan = schedule(SEED, times, processors=3)
-    with Deployment.on(cluster, "exactly-once", tmp_path, HASTE) as deployment:
+    with Deployment.on(cluster, "exactly-once", tmp_path, {**HASTE, **FLAKY}) as deployment:
         processors = [
             Processor(deployment, "named", INSTANCE="a"),
             # Large transactions: most kills hit one that is half done.
