@@ -14,6 +14,7 @@ from typing import Any
 
 from lanternpipe.codec.json import JsonCodec
 from lanternpipe.environment import load_app_settings, variables
+from lanternpipe.errors import ConfigError
 from lanternpipe.kafka.admin import LogEnds
 from lanternpipe.kafka.clients import CLIENT_VERSION
 from lanternpipe.kafka.config import (
@@ -225,15 +226,21 @@ def _planner(
             dialects=settings.deadletter.dialects,
         ),
         retry=_retry(settings, names),
-        lookup=Lookups(
-            pipeline.lookup,
-            timeout=settings.lookup.timeout,
-            threads=settings.lookup.threads,
-            log=log,
-        )
-        if pipeline.lookup is not None
-        else None,
+        lookup=_lookups(settings, pipeline, log),
     )
+
+
+def _lookups(settings: Settings, pipeline: Pipeline[Any, Any], log: Log) -> Lookups | None:
+    if pipeline.lookup is None:
+        return None
+    asked, longest = settings.lookup, settings.kafka.transaction_timeout / 3
+    if asked.timeout > longest:
+        raise ConfigError(
+            f"PIPELINE_LOOKUP__TIMEOUT ({asked.timeout:g} s) must be at most a third of "
+            f"PIPELINE_KAFKA__TRANSACTION_TIMEOUT ({longest * 3:g} s), or results that wait for "
+            "it would expire"
+        )
+    return Lookups(pipeline.lookup, timeout=asked.timeout, threads=asked.threads, log=log)
 
 
 def _sink(

@@ -22,7 +22,7 @@ OWN_FAULTS = frozenset({"bug", "too_large", "unproducible"})
 REBALANCES = frozenset({"revoked", "partitions_lost"})
 # Why a delivery was put back that waits for its turn, or for that of a record before it.
 RETRIES = frozenset({"held", "not_due"})
-PIPELINE_STOPS = frozenset({"breaker_open", "stalled"})
+PIPELINE_STOPS = frozenset({"breaker_open", "stalled", "no_time"})
 
 
 class Identity(NamedTuple):

@@ -95,6 +95,27 @@ def test_a_hold_ends_with_the_assignment() -> None:
     assert values(world) == [b"latest:0:0", b"good:0:1"]
 
 
+def test_a_hold_is_no_stall() -> None:
+    """However long it takes, and however slow each attempt is, the client is not replaced."""
+    world = World(stall_after=20.0)
+    world.slow = lambda: setattr(world.clock, "now", world.clock.now + 10)  # type: ignore[attr-defined]
+    world.patience.waits["latest"] = 200
+    world.play([*ASSIGNED, [("append", 0, ["latest", "good"])], *([[("slow",)]] * 12)])
+    assert not world.log.named("partitions_stalled")
+    assert values(world) == [b"latest:0:0", b"good:0:1"]
+
+
+def test_a_batch_that_takes_too_long_is_cut_short() -> None:
+    """What is not begun in time is put back, so that the transaction does not expire."""
+    world = World(batch_seconds=5.0)
+    world.patience.takes = 6.0
+    world.play(
+        [*ASSIGNED, [("append", 0, ["good"]), ("append", 1, ["good"])], [], []],
+    )
+    assert world.processor.work.outcomes.counted["abandoned", "no_time"] > 0
+    assert sorted(values(world)) == [b"good:0:0", b"good:1:0"]
+
+
 def test_backpressure_stops_reading_and_not_the_loop() -> None:
     """While the broker takes no more, nothing is read; half of it gone, reading goes on."""
     world = World()

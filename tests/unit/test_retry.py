@@ -61,14 +61,6 @@ def test_each_record_and_partition_has_its_own_attempts() -> None:
     assert tries.made(HERE, 7) == 1
 
 
-def test_what_goes_is_forgotten() -> None:
-    """A partition that comes back begins anew."""
-    tries = attempts()
-    tries.failed(HERE, 7, alone=True)
-    tries.dropped([HERE, THERE])
-    assert tries.failed(HERE, 7, alone=True) == 1.0
-
-
 @pytest.mark.parametrize(
     ("results", "again", "alone"),
     [

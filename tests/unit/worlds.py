@@ -45,17 +45,25 @@ Script: TypeAlias = list[list[tuple[Any, ...]]]
 
 
 class Patience:
-    """The words' transform, for which it is too early for some words when they are new."""
+    """The words' transform, for which it is too early for some words when they are new.
+
+    Attributes:
+        waits: For how many seconds it is too early, by kind of word.
+        takes: Seconds for each word.
+    """
 
     def __init__(self, clock: Clock) -> None:
+        self.waits = {"later": 1, "latest": 3}
+        self.takes = 0.0
         self._clock = clock
         self._seen: dict[str, float] = {}
 
     def transform(self, word: Word, ctx: Context[Any]) -> Any:
         """Do as the words' own, but ask for another attempt where a word wants that."""
         kind = word.text.partition(":")[0]
+        self._clock.now += self.takes
         now = self._clock()
-        if now < self._seen.setdefault(word.text, now) + {"later": 1, "latest": 3}.get(kind, 0):
+        if now < self._seen.setdefault(word.text, now) + self.waits.get(kind, 0):
             raise Retry("not_yet")
         return transform(word, ctx)
 
@@ -91,6 +99,7 @@ class World:
         most: int = 10,
         breaker: Breaker | None = None,
         stall_after: float = 1e9,
+        batch_seconds: float = 1e9,
     ) -> None:
         self.broker = FakeBroker.with_partitions(PARTITIONS)
         self.broker.refuses = lambda each: (
@@ -101,6 +110,7 @@ class World:
         self.most = most
         self.breaker = breaker or Breaker(1.0, 10, enabled=False)
         self.stall_after = stall_after
+        self.batch_seconds = batch_seconds
         self.clock = Clock()
         self.patience = Patience(self.clock)
         self.interval = ManualInterval()
@@ -128,6 +138,7 @@ class World:
             start="earliest",
             group="readers",
             batch_records=self.most,
+            batch_seconds=self.batch_seconds,
             health=self.health,
             log=self.log,
             pause=self.pauses.append,

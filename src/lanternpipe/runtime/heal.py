@@ -51,8 +51,13 @@ class StallWatch:
         self._polls = 0
         self._tried: dict[TopicPartition, int | None] = {}
 
-    def polled(self, *, full: bool) -> None:
-        """Learn of a poll, and look when it is time."""
+    def polled(self, *, full: bool, excused: bool = False) -> None:
+        """Learn of a poll, and look when it is time.
+
+        Args:
+            full: Whether it brought as much as was asked for.
+            excused: Whether nothing is to move just now.
+        """
         self._polls += not full
         now = self._clock()
         if now - self._looked_at < LOOK_SECONDS:
@@ -64,9 +69,8 @@ class StallWatch:
             for at, stood in self._tried.items()
             if at not in positions or positions[at].next in (None, stood)
         }
-        stuck = self._stalls.look(
-            now, positions, self._ends(), waiting=self._steering.paused, polls=self._polls
-        )
+        waiting = positions.keys() if excused else self._steering.waiting
+        stuck = self._stalls.look(now, positions, self._ends(), waiting=waiting, polls=self._polls)
         if stuck:
             self._heal({at: positions[at].next for at in stuck})
 

@@ -149,6 +149,7 @@ class Processor:
         self._planner = planner
         self._app_settings = app_settings
         self._batch_records = batch_records
+        self._batch_seconds = batch_seconds
         self._health = health
         self._clock = clock
         self._hops = hops
@@ -216,7 +217,7 @@ class Processor:
         if not fetched.runs:
             self.work.serve()
         self.work.commit_if_due(full=fetched.full)
-        self._stalls.polled(full=fetched.full)
+        self._stalls.polled(full=fetched.full, excused=bool(self._open))
         self._report.tell(self.work.outcomes, self.work.positions.in_flight)
         if self.measures.now() - self._sighted_at >= SIGHT_EVERY:
             self._look()
@@ -263,7 +264,7 @@ class Processor:
             outcomes=outcomes.counted.copy(),
             positions={at: replace(each) for at, each in positions.snapshot().items()},
             measured=self.measures.read(),
-            waiting=self._steering.paused,
+            waiting=self._steering.waiting,
             breaker_open=bool(self._open),
             breaker_openings=self._open.opened,
             stalls=self._stalls.healed,
@@ -277,10 +278,13 @@ class Processor:
         work = self.work
         # All runs are noted as handed out before any is sent: if sending fails, all are undone.
         admitted = [fresh for run in fetched.runs if (fresh := work.admit(run)) is not None]
-        ctx = self._context()
+        ctx, ends_at = self._context(), self.measures.now() + self._batch_seconds
         for run in admitted:
             if work.waits(run.source):
                 work.drop(run)
+                continue
+            if self.measures.now() > ends_at:  # or the transaction would expire
+                work.set_aside(run, 0, "no_time", 0.0)
                 continue
             due = self._due(unwrapped(run)) if run.source.topic in self._hops else run
             if due:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -81,11 +81,6 @@ class Attempts:
         """Return how often a record was tried, the attempt that is under way included."""
         record = self._records.get(at)
         return record.attempts if record is not None and record.offset == offset else 1
-
-    def dropped(self, partitions: Iterable[TopicPartition]) -> None:
-        """Learn that partitions are no longer ours."""
-        for at in partitions:
-            self._records.pop(at, None)
 
 
 def is_alone(

@@ -37,9 +37,9 @@ class Steering:
         return partition in self._seeks
 
     @property
-    def paused(self) -> frozenset[TopicPartition]:
-        """The partitions that the client does not read just now."""
-        return frozenset(self._paused)
+    def waiting(self) -> frozenset[TopicPartition]:
+        """The partitions that are not to be read just now, or are still to be moved or resumed."""
+        return frozenset({*self._paused, *self._until, *self._seeks})
 
     def move(self, targets: Mapping[TopicPartition, int]) -> None:
         """Go on reading elsewhere, and at once, also where a partition was to wait."""
