@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from lanternpipe import headers
 from lanternpipe.records import Headers, Place, TopicPartition
 from lanternpipe.runtime.deadletter import Cause, DeadLetters
+from lanternpipe.testing.fake_broker import Stored, run_of
 from lanternpipe.version import VERSION
-from tests.fakes import Stored, run_of
 
 __all__ = ["DECODABLE", "VERSION", "LetterKind", "envelope"]
 

@@ -23,8 +23,9 @@ from lanternpipe.kafka.topics import DeclaredTopic, apply
 from lanternpipe.ports import Source, TransactionalSink
 from lanternpipe.records import Headers, Outgoing, Records, TopicPartition
 from lanternpipe.settings import KafkaSettings
-from tests.fake_clients import FakeSink, FakeSource
-from tests.fakes import FakeBroker, Stored
+from lanternpipe.testing.fake_broker import FakeBroker, Stored
+from lanternpipe.testing.fake_sink import FakeSink
+from lanternpipe.testing.fake_source import FakeSource
 
 DEADLINE = 30.0
 INPUT, OUTPUT = "contract-in", "contract-out"

@@ -17,12 +17,12 @@ from lanternpipe import headers
 from lanternpipe.app import load_pipeline
 from lanternpipe.assembly import build_processor
 from lanternpipe.environment import load_settings
+from lanternpipe.testing.doubles import LogBook
 from tests.chaos.deployment import Deployment
 from tests.chaos.processor import Processor
 from tests.chaos.reader import read
 from tests.chaos.waiting import until
 from tests.chaos.workload import workload
-from tests.fakes import LogBook
 from tests.integration.deployed import SECONDS, Deploy, drain, send, verify
 from tests.scrape import scraped, value
 

@@ -16,8 +16,9 @@ from lanternpipe.errors import (
 from lanternpipe.records import Outgoing, TopicPartition
 from lanternpipe.runtime.commit import ExactlyOnce, WorkLostError
 from lanternpipe.runtime.watchdog import Deadline
-from tests.fake_clients import FakeSink, FakeSource
-from tests.fakes import FakeBroker
+from lanternpipe.testing.fake_broker import FakeBroker
+from lanternpipe.testing.fake_sink import FakeSink
+from lanternpipe.testing.fake_source import FakeSource
 
 HERE = TopicPartition("in", 0)
 

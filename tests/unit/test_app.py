@@ -15,8 +15,8 @@ from lanternpipe.produce import events_of_lines
 from lanternpipe.records import TopicPartition
 from lanternpipe.runtime.commit import AtLeastOnce, ExactlyOnce
 from lanternpipe.settings import KafkaSettings, Settings
+from lanternpipe.testing.doubles import LogBook
 from logins.pipeline import pipeline as logins
-from tests.fakes import LogBook
 
 AWAY = KafkaSettings(bootstrap_servers="127.0.0.1:1")
 

@@ -7,8 +7,9 @@ import pytest
 from lanternpipe.errors import AbortableFailure, FatalFailure, RetriableFailure
 from lanternpipe.records import Outgoing, TopicPartition
 from lanternpipe.runtime.commit import AtLeastOnce, WorkLostError
-from tests.fake_clients import FakePlainSink, FakeSource
-from tests.fakes import FakeBroker
+from lanternpipe.testing.fake_broker import FakeBroker
+from lanternpipe.testing.fake_sink import FakePlainSink
+from lanternpipe.testing.fake_source import FakeSource
 from tests.unit.worlds import DEADLINE
 
 HERE = TopicPartition("in", 0)

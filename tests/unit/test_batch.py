@@ -15,7 +15,7 @@ from lanternpipe.pipeline import Output, Skip
 from lanternpipe.records import Headers, Outgoing, Records, TopicPartition
 from lanternpipe.runtime.columns import attempt
 from lanternpipe.runtime.plan import Plan
-from tests.fakes import Stored, run_of
+from lanternpipe.testing.fake_broker import Stored, run_of
 from tests.unit.words import CTX, LIMIT, Shout, Word, transform, word_planner
 
 SOURCE = TopicPartition("words", 3)

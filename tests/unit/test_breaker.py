@@ -14,7 +14,7 @@ from lanternpipe.runtime.breaker import PROBE_EVERY, Breaker
 from lanternpipe.runtime.deadletter import Cause
 from lanternpipe.runtime.plan import Plan
 from lanternpipe.runtime.retry import Held
-from tests.fakes import Stored, run_of
+from lanternpipe.testing.fake_broker import Stored, run_of
 from tests.unit.words import Word
 from tests.unit.worlds import Script, World
 

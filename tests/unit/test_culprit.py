@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lanternpipe.records import TopicPartition
 from lanternpipe.runtime.culprit import ABORTS_BEFORE_SEARCH, CulpritSearch
-from tests.fakes import Stored, run_of
+from lanternpipe.testing.fake_broker import Stored, run_of
 from tests.unit.worlds import PARTITIONS, World
 
 HERE, THERE = TopicPartition("in", 0), TopicPartition("in", 1)

@@ -19,8 +19,8 @@ from lanternpipe.runtime.deadletter import (
     DeadLetters,
     frames,
 )
+from lanternpipe.testing.fake_broker import Stored, run_of
 from lanternpipe.version import VERSION
-from tests.fakes import Stored, run_of
 
 SOURCE = TopicPartition("logins", 5)
 LETTERS = DeadLetters("logins.dlq", "readers", 100_000)

@@ -7,7 +7,7 @@ from struct import unpack
 from lanternpipe.records import TopicPartition
 from lanternpipe.runtime.deadletter import Cause, DeadLetters
 from lanternpipe.runtime.dialects import without
-from tests.fakes import Stored, run_of
+from lanternpipe.testing.fake_broker import Stored, run_of
 
 HERE = TopicPartition("logins", 5)
 

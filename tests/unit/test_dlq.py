@@ -29,8 +29,8 @@ from lanternpipe.ops.replay_plan import (
     replayed_headers,
 )
 from lanternpipe.records import Outgoing, Place, Records, TopicPartition
+from lanternpipe.testing.fake_broker import Stored, run_of
 from lanternpipe.version import VERSION
-from tests.fakes import Stored, run_of
 from tests.letters import ORIGIN_MS, LetterKind, envelope
 
 DLQ = TopicPartition("in.dlq", 2)

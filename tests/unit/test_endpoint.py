@@ -12,7 +12,7 @@ import pytest
 from lanternpipe.errors import ConfigError
 from lanternpipe.runtime.endpoint import serve
 from lanternpipe.runtime.health import Health
-from tests.fakes import Clock, LogBook
+from lanternpipe.testing.doubles import Clock, LogBook
 
 HOST = "127.0.0.1"
 

@@ -13,7 +13,7 @@ from lanternpipe import DeliveryError, EventProducer, Topic
 from lanternpipe.errors import ConfigError
 from lanternpipe.producer import Delivered
 from lanternpipe.settings import KafkaSettings
-from tests.fakes import LogBook
+from lanternpipe.testing.doubles import LogBook
 
 DEADLINE = 20.0
 

@@ -10,7 +10,7 @@ from lanternpipe.errors import ConfigError, LanternpipeError
 from lanternpipe.kafka.search import murmur2, partition_of
 from lanternpipe.ops.follow import CLOCKS_MS, LETTERS_AT_LEAST, Follower, Route, Wanted
 from lanternpipe.records import Headers, Place, Records, TopicPartition
-from tests.fakes import Stored, run_of
+from lanternpipe.testing.fake_broker import Stored, run_of
 
 AT = 1_700_000_000_000
 IN, OUT, DLQ = (TopicPartition(topic, 0) for topic in ("in", "out", "in.dlq"))

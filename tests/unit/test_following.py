@@ -14,7 +14,7 @@ from lanternpipe.errors import RetriableFailure
 from lanternpipe.ops.journey import Found
 from lanternpipe.records import Fetched, Place, Records, TopicPartition
 from lanternpipe.telemetry.sampling import written
-from tests.fakes import Clock
+from lanternpipe.testing.doubles import Clock
 from tests.unit.followed import (
     EVENT,
     TRACE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lanternpipe.runtime.health import ANSWER_COUNTS_AFTER, Health
-from tests.fakes import Clock, LogBook
+from lanternpipe.testing.doubles import Clock, LogBook
 
 
 class Bench:

@@ -10,7 +10,7 @@ from lanternpipe.records import Headers, TopicPartition
 from lanternpipe.runtime.deadletter import Cause, DeadLetters
 from lanternpipe.runtime.hops import due, number, ready, split, unwrapped
 from lanternpipe.runtime.retrytopics import RetryTopics, Tier
-from tests.fakes import Stored, run_of
+from lanternpipe.testing.fake_broker import Stored, run_of
 
 HERE, LATER = TopicPartition("logins", 5), TopicPartition("logins.retry.5s", 1)
 TIERS = [Tier("logins.retry.5s", 5), Tier("logins.retry.1m", 60)]

@@ -16,7 +16,7 @@ from lanternpipe.ops.journey_tree import MOST_LISTED, as_tree
 from lanternpipe.ops.shown import MOST_SHOWN
 from lanternpipe.records import Headers, Place, TopicPartition
 from lanternpipe.runtime.deadletter import Cause, DeadLetters
-from tests.fakes import Stored, run_of
+from lanternpipe.testing.fake_broker import Stored, run_of
 
 AT = 1_700_000_000_123
 EVENT = Place("in", 3, 100)

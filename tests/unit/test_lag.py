@@ -13,7 +13,7 @@ from lanternpipe.errors import RetriableFailure
 from lanternpipe.records import TopicPartition
 from lanternpipe.runtime.lag import Lag, LagWatch, lag
 from lanternpipe.runtime.positions import Position
-from tests.fakes import Clock
+from lanternpipe.testing.doubles import Clock
 
 HERE, THERE = TopicPartition("in", 0), TopicPartition("in", 1)
 NOW = 2_000.0

@@ -21,7 +21,7 @@ from lanternpipe.ports import Log
 from lanternpipe.settings import LogSettings
 from lanternpipe.telemetry.catalogue import COMMON_LOG_FIELDS, LOG_LINES
 from lanternpipe.telemetry.logs import QUEUE_LINES, REPEAT_SECONDS, REPEATS, PipelineLog
-from tests.fakes import Clock
+from lanternpipe.testing.doubles import Clock
 
 SOURCES = Path(lanternpipe.__file__).parent
 LEVELS = {"debug", "info", "warning", "error"}

@@ -10,7 +10,7 @@ import pytest
 
 from lanternpipe.errors import Retry
 from lanternpipe.runtime.lookup import Lookups
-from tests.fakes import LogBook
+from lanternpipe.testing.doubles import LogBook
 from tests.unit.words import CTX
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lanternpipe.measures import Exemplar, PhaseClock, SlidingMaximum, Stamps, Tally
-from tests.fakes import Clock
+from lanternpipe.testing.doubles import Clock
 
 BOUNDS = (0.005, 0.1, 1.0, 60.0)
 NOW = 2_000_000

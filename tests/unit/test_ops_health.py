@@ -19,7 +19,7 @@ from lanternpipe.errors import LanternpipeError
 from lanternpipe.ops.health import HOST, LOOPBACK, PORT, address, ask
 from lanternpipe.runtime.endpoint import serve
 from lanternpipe.runtime.health import Health
-from tests.fakes import LogBook
+from lanternpipe.testing.doubles import LogBook
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from lanternpipe.records import Records, TopicPartition
 from lanternpipe.runtime.positions import Position, Positions
-from tests.fakes import Stored, run_of
+from lanternpipe.testing.fake_broker import Stored, run_of
 
 PARTITIONS = [TopicPartition("in", number) for number in range(2)]
 HERE, THERE = PARTITIONS

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lanternpipe.runtime.produce import CHUNK, PROGRESS_EVERY, due, produce
-from tests.fakes import Clock
+from lanternpipe.testing.doubles import Clock
 
 RATES = st.floats(0.5, 5_000)
 

@@ -27,8 +27,9 @@ from lanternpipe.ops.mending import Mend, load_mend
 from lanternpipe.ops.replay import Replayer, Tally
 from lanternpipe.ops.replay_plan import Order
 from lanternpipe.records import Records, TopicPartition
-from tests.fake_clients import FakeSink
-from tests.fakes import FakeBroker, LogBook, Stored, Written, run_of
+from lanternpipe.testing.doubles import LogBook
+from lanternpipe.testing.fake_broker import FakeBroker, Stored, Written, run_of
+from lanternpipe.testing.fake_sink import FakeSink
 from tests.letters import LetterKind, envelope
 
 LETTERS = TopicPartition("in.dlq", 0)

@@ -6,7 +6,7 @@ from lanternpipe.records import TopicPartition
 from lanternpipe.runtime.deadletter import Cause
 from lanternpipe.runtime.outcomes import Outcomes
 from lanternpipe.runtime.report import DEAD_LETTERS_EVERY, SUMMARY_EVERY, Report
-from tests.fakes import Clock, LogBook
+from lanternpipe.testing.doubles import Clock, LogBook
 
 SOURCE = TopicPartition("in", 0)
 INVALID = Cause("invalid", "decode", "Reject", "ip", "required")

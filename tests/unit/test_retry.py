@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from lanternpipe.pipeline import Skip
 from lanternpipe.records import TopicPartition
 from lanternpipe.runtime.retry import Attempts, is_alone
-from tests.fakes import Stored, run_of
+from lanternpipe.testing.fake_broker import Stored, run_of
 
 HERE, THERE = TopicPartition("in", 0), TopicPartition("in", 1)
 

@@ -10,7 +10,8 @@ from lanternpipe.errors import OffsetError, RetriableFailure
 from lanternpipe.records import TopicPartition
 from lanternpipe.runtime.health import Health
 from lanternpipe.runtime.start import PartitionStart
-from tests.fakes import LogBook, Stored
+from lanternpipe.testing.doubles import LogBook
+from lanternpipe.testing.fake_broker import Stored
 from tests.unit.worlds import World
 
 HERE, THERE, _ = World().partitions

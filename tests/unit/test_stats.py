@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from lanternpipe.kafka.stats import Figure, StatisticsWatch
-from tests.fakes import Clock
+from lanternpipe.testing.doubles import Clock
 
 CONSUMER = {
     "type": "consumer",

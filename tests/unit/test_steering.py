@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from lanternpipe.records import TopicPartition
 from lanternpipe.runtime.steering import Steering
-from tests.fake_clients import FakeSource
-from tests.fakes import Clock, FakeBroker, Stored
+from lanternpipe.testing.doubles import Clock
+from lanternpipe.testing.fake_broker import FakeBroker, Stored
+from lanternpipe.testing.fake_source import FakeSource
 
 HERE, THERE = TopicPartition("in", 0), TopicPartition("in", 1)
 

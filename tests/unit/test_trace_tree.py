@@ -21,7 +21,7 @@ from lanternpipe.records import Records, TopicPartition
 from lanternpipe.settings import Settings
 from lanternpipe.telemetry.sampling import DEFAULT_RATIO, written
 from lanternpipe.telemetry.traces import RecordTracer
-from tests.fakes import LogBook
+from lanternpipe.testing.doubles import LogBook
 from tests.unit.followed import (
     BEGAN,
     EVENT,

@@ -19,7 +19,7 @@ from lanternpipe.telemetry.sampling import parsed, written
 from lanternpipe.telemetry.sending import SendTracer
 from lanternpipe.telemetry.spans import QUEUE_SPANS, SpanQueue
 from lanternpipe.telemetry.traces import MOST_LINKS, RecordTracer
-from tests.fakes import Clock, LogBook
+from lanternpipe.testing.doubles import Clock, LogBook
 
 NOW = 1_000.0
 HERE = TopicPartition("in", 3)

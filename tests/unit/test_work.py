@@ -9,7 +9,7 @@ from lanternpipe.records import Records, TopicPartition
 from lanternpipe.runtime.commit import WorkLostError
 from lanternpipe.runtime.plan import Plan
 from lanternpipe.runtime.work import FIRST_PAUSE, LONGEST_PAUSE, Work
-from tests.fakes import Stored, run_of
+from lanternpipe.testing.fake_broker import Stored, run_of
 from tests.unit.worlds import World
 
 HERE, THERE, _ = World().partitions

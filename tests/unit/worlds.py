@@ -24,8 +24,10 @@ from lanternpipe.runtime.process import Processor
 from lanternpipe.runtime.retry import Attempts
 from lanternpipe.runtime.stall import Stalls
 from lanternpipe.runtime.watchdog import Deadline
-from tests.fake_clients import FakePlainSink, FakeSink, FakeSource
-from tests.fakes import Clock, FakeBroker, LogBook, Stored, Written
+from lanternpipe.testing.doubles import Clock, LogBook
+from lanternpipe.testing.fake_broker import FakeBroker, Stored, Written
+from lanternpipe.testing.fake_sink import FakePlainSink, FakeSink
+from lanternpipe.testing.fake_source import FakeSource
 from tests.unit.words import Word, transform, word_planner
 
 DEADLINE = Deadline(60.0)  # one for all: each has a thread

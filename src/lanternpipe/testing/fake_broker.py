@@ -1,46 +1,16 @@
-"""A broker in memory, a log and a clock: deterministic, with faults where a test plans them."""
+"""A broker in memory: deterministic, with faults where a test plans them."""
 
 from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from lanternpipe.errors import KafkaFailure
 from lanternpipe.records import Headers, Outgoing, Records, TopicPartition
 
 T = TypeVar("T")
-
-
-class LogBook:
-    """A log that remembers its lines."""
-
-    def __init__(self) -> None:
-        self.lines: list[tuple[str, str, dict[str, Any]]] = []
-
-    def __call__(self, level: str, event: str, **fields: Any) -> None:
-        """Remember one line."""
-        self.lines.append((level, event, fields))
-
-    def named(self, event: str) -> list[dict[str, Any]]:
-        """Return the fields of all lines of one name."""
-        return [fields for _, name, fields in self.lines if name == event]
-
-
-class Clock:
-    """A clock that moves when told to; as a pause, waiting moves it."""
-
-    def __init__(self, now: float = 0.0) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        """Return the time."""
-        return self.now
-
-    def pause(self, seconds: float) -> None:
-        """Wait, which takes no time."""
-        self.now += seconds
 
 
 class Stored(NamedTuple):
