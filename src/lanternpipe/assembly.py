@@ -122,7 +122,7 @@ def build_processor(
 
     sink = _sink(settings, pipeline, log, wait_for_room)
     committer = _committer(settings, sink, consumer, health)
-    planner = _planner(settings, pipeline, names, log)
+    planner = build_planner(settings, pipeline, log)
     ends = ends or LogEnds(client_config(settings.kafka), log=log)
     lag = LagWatch(
         ends,
@@ -144,7 +144,7 @@ def build_processor(
         log=log,
         measures=measures,
         tracing=tracing,
-        breaker=_breaker(settings),
+        breaker=build_breaker(settings),
         hops={names.replay, *names.retries},
         stalls=Stalls(settings.stall_after),
         ends=lag.fresh,
@@ -178,7 +178,8 @@ def _identity(settings: Settings, names: TopicNames) -> Identity:
     )
 
 
-def _breaker(settings: Settings) -> Breaker:
+def build_breaker(settings: Settings) -> Breaker:
+    """Build what stops at a flood of dead letters."""
     asked = settings.deadletter.breaker
     before = asked.accept_before
     return Breaker(
@@ -189,7 +190,9 @@ def _breaker(settings: Settings) -> Breaker:
     )
 
 
-def _retry(settings: Settings, names: TopicNames) -> Attempts | RetryTopics:
+def _retry(
+    settings: Settings, names: TopicNames, chance: Callable[[], float]
+) -> Attempts | RetryTopics:
     retry = settings.retry
     if retry.mode == "topics":
         return RetryTopics([*map(Tier, names.retries, retry.delays())])
@@ -197,19 +200,34 @@ def _retry(settings: Settings, names: TopicNames) -> Attempts | RetryTopics:
         first=retry.first,
         longest=retry.longest,
         most=retry.max_attempts,
-        random=random.random,
+        random=chance,
     )
 
 
-def _planner(
-    settings: Settings, pipeline: Pipeline[Any, Any], names: TopicNames, log: Log
+def build_planner(
+    settings: Settings,
+    pipeline: Pipeline[Any, Any],
+    log: Log,
+    *,
+    chance: Callable[[], float] = random.random,
+    make: Callable[..., Planner] = Planner,
 ) -> Planner:
+    """Build what decides what becomes of records.
+
+    Args:
+        settings: What is in force.
+        pipeline: The user's.
+        log: Writes log lines.
+        chance: Returns a number from 0 up to 1.
+        make: Puts the parts together.
+    """
+    names = topic_names(settings, pipeline)
     codec = JsonCodec(pipeline.input.event)
 
     def output(name: str, topic: Topic[Any]) -> OutputTopic:
         return OutputTopic(name, topic.event, JsonCodec(topic.event).encode, topic.max_bytes)
 
-    return Planner(
+    return make(
         decode=codec.decode,
         explain=codec.explain,
         transform=pipeline.transform,
@@ -225,7 +243,7 @@ def _planner(
             full_detail=settings.deadletter.detail == "full",
             dialects=settings.deadletter.dialects,
         ),
-        retry=_retry(settings, names),
+        retry=_retry(settings, names, chance),
         lookup=_lookups(settings, pipeline, log),
     )
 

@@ -187,10 +187,18 @@ class Processor:
             FatalFailure: The client cannot go on; what was open is aborted by the broker.
             OffsetError: A committed offset no longer exists.
         """
-        self.work.start()
-        self._source.subscribe(self._rebalance)
+        self.start()
         while not stopping():
             self.step()
+        self.stop()
+
+    def start(self) -> None:
+        """Get ready and join the group."""
+        self.work.start()
+        self._source.subscribe(self._rebalance)
+
+    def stop(self) -> None:
+        """Commit and leave the group."""
         self.work.commit()
         self._look()
         self._report.tell_dead_letters()
