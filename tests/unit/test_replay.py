@@ -271,7 +271,7 @@ def test_a_record_that_the_broker_refuses_is_told() -> None:
 def test_an_interrupt_undoes_the_open_transaction() -> None:
     """Ctrl-C in the middle of a transaction leaves nothing open."""
     bench = Bench(1)
-    bench.broker.fail("commit", KeyboardInterrupt())  # type: ignore[arg-type]
+    bench.broker.fail("commit", KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         bench.replay()
     assert bench.broker.calls[-1] == "abort"

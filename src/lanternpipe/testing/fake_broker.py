@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
-from lanternpipe.errors import KafkaFailure
 from lanternpipe.records import Headers, Outgoing, Records, TopicPartition
 
 T = TypeVar("T")
@@ -29,12 +28,13 @@ class Written(NamedTuple):
     key: bytes | None
     value: bytes | None
     timestamp: int
+    headers: Headers | None = None
 
 
 class Fault(NamedTuple):
     """What a call raises, and whether it was carried out all the same."""
 
-    error: KafkaFailure
+    error: BaseException
     applied: bool = False
 
 
@@ -49,6 +49,8 @@ class FakeBroker:
         generation: Of the group; commits with another one are refused.
         written: Outputs of committed transactions, in order.
         refuses: Tells which records it takes from nobody.
+        now: Milliseconds since 1970, for records that have no time of their own.
+        on_store: Told of what becomes visible together, before it does.
         calls: Names of all calls, in order.
         begun: How many transactions were begun.
     """
@@ -59,6 +61,8 @@ class FakeBroker:
     generation: int = 1
     written: list[Written] = field(default_factory=list)
     refuses: Callable[[Written], bool] = lambda _: False
+    now: Callable[[], int] = lambda: 0
+    on_store: Callable[[Sequence[Written], Mapping[TopicPartition, int]], None] = lambda *_: None
     calls: list[str] = field(default_factory=list)
     begun: int = 0
     _faults: dict[str, deque[Fault]] = field(default_factory=lambda: defaultdict(deque))
@@ -68,7 +72,12 @@ class FakeBroker:
         """Return a broker with empty input partitions."""
         return cls({TopicPartition(topic, number): [] for number in range(count)})
 
-    def fail(self, call: str, error: KafkaFailure, *, applied: bool = False) -> None:
+    @property
+    def planned(self) -> list[tuple[str, Fault]]:
+        """The faults that have not happened yet, each with its call."""
+        return [(call, fault) for call, faults in self._faults.items() for fault in faults]
+
+    def fail(self, call: str, error: BaseException, *, applied: bool = False) -> None:
         """Plan a fault for the next call of that name which has none."""
         self._faults[call].append(Fault(error, applied))
 
@@ -88,13 +97,16 @@ class FakeBroker:
 
     def store(self, outputs: Iterable[Written], offsets: Mapping[TopicPartition, int]) -> None:
         """Make outputs visible and offsets committed, at once."""
+        outputs = [each._replace(timestamp=each.timestamp or self.now()) for each in outputs]
+        self.on_store(outputs, offsets)
         self.written.extend(outputs)
         self.group.update(offsets)
 
 
 def flatten(batch: Outgoing) -> list[Written]:
     """Return the records of a batch."""
-    columns = (batch.keys, batch.values, batch.timestamps)
+    headers = batch.headers or [None] * len(batch)
+    columns = (batch.keys, batch.values, batch.timestamps, headers)
     return [Written(batch.topic, *each) for each in zip(*columns, strict=True)]
 
 
