@@ -73,6 +73,7 @@ def main(
 ) -> int:
     """Try every mutant; return 0 only if each was found, or is known to be missed."""
     found: dict[str, dict[str, Any]] = {}
+    taken = conditions(now())
     for name in only or TRIALS:
         began = time.monotonic()
         found[name] = _try(cluster, doors, name, TRIALS[name])
@@ -80,7 +81,7 @@ def main(
         print(f"{name}: {found[name]}", flush=True)
     missed = [name for name, each in found.items() if not each["found"]]
     surprising = [name for name in missed if not TRIALS[name].unfound]
-    result = {"profile": "mutants", "seed": SEED, **conditions(now()), "mutants": found}
+    result = {"profile": "mutants", "seed": SEED, **taken, "mutants": found}
     path = write(result, folder, "mutants")
     print(f"{len(found) - len(missed)} of {len(found)} mutants found; {path}")
     return 1 if surprising else 0
