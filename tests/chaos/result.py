@@ -43,7 +43,7 @@ def conditions(began: datetime) -> dict[str, Any]:
         "began": began.isoformat(timespec="seconds"),
         "versions": {
             "lanternpipe": VERSION,
-            "commit": _commit(),
+            "sources": _sources(),
             "kafka": KAFKA_VERSION,
             "librdkafka": CLIENT_VERSION,
             "python": platform.python_version(),
@@ -109,19 +109,21 @@ def _spread(seconds: Iterable[float]) -> dict[str, float]:
     return {name: _short(value) for name, value in found.items()}
 
 
-def _commit() -> str:
-    """Return the commit that is checked out, with a mark if files differ from it."""
+def _sources() -> str:
+    """Return Git's name for what is in ``src``, with a mark if files differ from it.
+
+    A commit gets another name when it is put behind others, though not a file has changed.
+    """
     git = shutil.which("git")
     if git is None or not (ROOT / ".git").exists():
         return "unknown"
-    told = subprocess.run(
-        [git, "describe", "--always", "--dirty"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return told.stdout.strip() or "unknown"
+
+    def ask(*words: str) -> str:
+        told = subprocess.run([git, *words], cwd=ROOT, capture_output=True, text=True, check=False)
+        return told.stdout.strip()
+
+    mark = "-dirty" if ask("status", "--porcelain", "src") else ""
+    return (ask("rev-parse", "--short", "HEAD:src") or "unknown") + mark
 
 
 def now() -> datetime:
