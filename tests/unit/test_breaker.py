@@ -170,6 +170,21 @@ def test_a_dry_run_survives_a_rebalance() -> None:
     assert len(world.broker.written) == 58
 
 
+def test_what_comes_before_it_can_stop_is_read_again() -> None:
+    """In a rebalance the client cannot be paused; what it hands out then is not passed over."""
+    world = play(
+        [("assign", 0, False)],
+        [],
+        [MANY],
+        [("busy", 12), ("append", 1, ["good"] * 8)],
+        *([[]] * 6),
+        [("get_well",)],
+    )
+    assert world.log.named("breaker_opened")
+    assert len({each.value for each in world.broker.written}) == 58
+    assert len(world.broker.written) == 58
+
+
 def test_an_operator_lets_a_stretch_through() -> None:
     """Records older than a time become dead letters, however many."""
     world = play([MANY], [], [], before=2_000)

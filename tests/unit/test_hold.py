@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from lanternpipe.records import TopicPartition
+from lanternpipe.runtime.retry import Held
+from lanternpipe.testing.fake_broker import Stored, run_of
 from tests.unit.worlds import Script, World
 
 HERE, THERE, _ = World().partitions
@@ -134,3 +136,20 @@ def test_backpressure_stops_reading_and_not_the_loop() -> None:
     )
     assert waits == [2, 2, 0]
     assert values(world) == [b"good:0:0"]
+
+
+def test_a_log_that_is_made_anew_ends_the_hold() -> None:
+    """The client must not stay paused on a partition whose records are gone."""
+    world = World()
+    work = world.processor.work
+    work.start()
+    work.take([HERE])
+    world.source.assigned[HERE] = 0
+    records = run_of(HERE, [(0, Stored(b"later:0:0"))])
+    assert work.admit(records) is records
+    work.hold(records, Held(0, "not_yet", 100.0))
+    world.steer()
+    assert world.source.paused == {HERE}
+    assert work.forget(HERE, "log_made_anew")
+    world.steer()
+    assert world.source.paused == set()

@@ -76,30 +76,37 @@ class OpenBreaker:
 
     def step(self, fetched: Fetched) -> None:
         """Do one turn of the loop with what was fetched, which is read again later."""
-        if self._probe_ends == math.inf:
-            if self._clock() >= self._probe_at:
-                self._probe_ends = self._clock() + PROBE_SECONDS
-                self._share = Share()
-                self._steering.go("breaker")
-            return
+        probing = self._probe_ends < math.inf
         for run in fetched.runs:
             if run.source in self._steering:
                 continue  # stale
             self._starts.setdefault(run.source, run.offsets[0])
-            share = self._breaker.share(run, self._plan(run))
-            self._share = Share(self._share.records + share.records, self._share.dead + share.dead)
-        enough = self._share.records >= self._breaker.window
-        if enough or self._clock() >= self._probe_ends:
-            self._conclude()
+            if probing:
+                share = self._breaker.share(run, self._plan(run))
+                seen = self._share
+                self._share = Share(seen.records + share.records, seen.dead + share.dead)
+        if probing:
+            if self._share.records >= self._breaker.window or self._clock() >= self._probe_ends:
+                self._conclude()
+            return
+        self._put_back()  # what came before the client could be paused
+        if self._clock() >= self._probe_at:
+            self._probe_ends = self._clock() + PROBE_SECONDS
+            self._share = Share()
+            self._steering.go("breaker")
 
     @property
     def looked_at(self) -> Collection[TopicPartition]:
         """Partitions of which records were read that are to be read again."""
         return self._starts.keys()
 
-    def _conclude(self) -> None:
+    def _put_back(self) -> None:
+        """Let everything that was read be read again."""
         self._steering.move({at: offset for at, offset in self._starts.items() if self._ours(at)})
         self._starts = {}
+
+    def _conclude(self) -> None:
+        self._put_back()
         share = self._share
         if not share.records or self._breaker.too_many(share):
             self._rest()

@@ -191,7 +191,7 @@ class Work:
         if position.in_flight:
             self.abort(cause)
         self.let_go([partition])
-        self.positions.assign([partition])
+        self.take([partition])
         return True
 
     def room(self, most: int) -> int:
