@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all stack lint types unit contract integration docs chaos bench bench-latency bench-telemetry lock generate clean
+.PHONY: help demo test test-all stack lint types logins unit contract integration docs chaos bench bench-latency bench-telemetry lock generate clean
 
 help: ## Show this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,7 +16,7 @@ demo: $(VENV)/.runtime ## See the pipeline at work: no Docker, no Java, no accou
 test: $(VENV)/.dev ## Lint, types and all tests that this machine can run, in about five minutes
 	@$(BIN)/python -m tests.announce
 	@$(MAKE) --no-print-directory lint types
-	@$(BIN)/pytest -n 2 --dist loadfile tests/chaos tests/integration tests/docs tests/contract tests/unit $(ARGS)
+	@$(BIN)/pytest -n 2 --dist loadfile tests/chaos tests/integration tests/docs tests/contract tests/unit tests/logins $(ARGS)
 
 test-all: test stack chaos ## Everything
 
@@ -30,7 +30,7 @@ lint: $(VENV)/.dev ## Style and format
 types: $(VENV)/.dev ## Types, strictly
 	@$(BIN)/mypy
 
-unit contract integration docs: $(VENV)/.dev ## One folder of tests
+logins unit contract integration docs: $(VENV)/.dev ## One folder of tests
 	@$(BIN)/pytest tests/$@ $(ARGS)
 
 chaos: $(VENV)/.dev ## Hurt a pipeline on three brokers and check its history (ARGS="--help" tells what else)

@@ -133,6 +133,16 @@ def test_one_package_knows_the_client(path: Path) -> None:
         assert part_of(path) in KAFKA_PARTS
 
 
+def test_one_module_needs_pytest() -> None:
+    """Nothing that runs in production, and no drill, needs pytest: only its fixtures do."""
+    users = {
+        name_of(path)
+        for path in LANTERNPIPE
+        if any(name.split(".")[0] in {"pytest", "_pytest"} for name in imports(path))
+    }
+    assert users == {"lanternpipe/testing/fixtures.py"}
+
+
 @pytest.mark.parametrize("path", LANTERNPIPE, ids=name_of)
 def test_nobody_imports_user_code(path: Path) -> None:
     """The user's package is loaded by name and never imported."""
