@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
+from lanternpipe.testing.history import Seen
 from lanternpipe.testing.kafka_cluster import KafkaCluster
 from logins.events import ProcessedUserLogin
 from tests.chaos.deployment import Deployment
-from tests.chaos.history import Seen
 
 CONSOLE = "org.apache.kafka.tools.consumer.ConsoleConsumer"
 SHOWN = ("key", "partition", "offset", "value")

@@ -9,9 +9,9 @@ import msgspec
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from lanternpipe.headers import EVENT_ID
+from lanternpipe.testing.history import Seen
 from logins.events import ProcessedUserLogin
 from tests.chaos.deployment import Deployment
-from tests.chaos.history import Seen
 from tests.chaos.workload import Record
 
 READ_SECONDS = 60.0

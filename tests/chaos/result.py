@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from lanternpipe.kafka.clients import CLIENT_VERSION
+from lanternpipe.testing.history import Report
 from lanternpipe.testing.kafka_install import KAFKA_VERSION
 from lanternpipe.version import VERSION
-from tests.chaos.history import Report
 from tests.chaos.run import Outcome
 
 ROOT = Path(__file__).parents[2]

@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from lanternpipe.testing.history import Report, Seen, check
 from lanternpipe.testing.kafka_cluster import KafkaCluster
 from tests.chaos.console import by_console
 from tests.chaos.deployment import Deployment
 from tests.chaos.faults import Fault
-from tests.chaos.history import Report, Seen, check
 from tests.chaos.inflict import Chaos, Entry
 from tests.chaos.processor import Processor
 from tests.chaos.proxy import Proxy

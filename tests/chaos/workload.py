@@ -18,11 +18,11 @@ from lanternpipe import DeliveryError, EventProducer
 from lanternpipe.producer import Delivered
 from lanternpipe.records import Headers
 from lanternpipe.settings import KafkaSettings
+from lanternpipe.testing.history import Ack, Fate, Sent
 from logins.events import UserLogin
 from logins.pipeline import pipeline
 from logins.samples import CURRENT_VERSIONS, OLD_VERSIONS, POISON
 from tests.chaos.deployment import Deployment
-from tests.chaos.history import Ack, Fate, Sent
 
 KEYS = 3_000
 FILTERED = 0.05

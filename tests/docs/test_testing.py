@@ -39,8 +39,8 @@ def test_examples_run(tmp_path: Path) -> None:
     for name, text in files:
         (tmp_path / name).write_text(text)
     done = run_pytest(tmp_path)
-    assert len(files) == PAGE.read_text().count("```python") == 4
-    assert "25 passed" in done.stdout, done.stdout + done.stderr
+    assert len(files) == PAGE.read_text().count("```python") == 5
+    assert "26 passed" in done.stdout, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(("ci", "ends"), [("", "1 skipped"), ("true", "1 error")])

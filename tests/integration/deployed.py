@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from lanternpipe.testing.history import Report, check
 from tests.chaos.deployment import Deployment
-from tests.chaos.history import Report, check
 from tests.chaos.reader import seen
 from tests.chaos.waiting import until
 from tests.chaos.workload import Record, Sender

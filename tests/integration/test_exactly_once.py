@@ -23,12 +23,12 @@ from lanternpipe.records import Outgoing
 from lanternpipe.runtime.commit import ExactlyOnce
 from lanternpipe.runtime.watchdog import Deadline
 from lanternpipe.settings import KafkaSettings
+from lanternpipe.testing.history import Ack, Sent, check
 from lanternpipe.testing.kafka_cluster import (
     KafkaCluster,
     KafkaClusterError,
 )
 from tests.chaos.deployment import Deployment, silent
-from tests.chaos.history import Ack, Sent, check
 from tests.chaos.processor import Processor
 from tests.chaos.reader import read, seen
 from tests.chaos.waiting import until

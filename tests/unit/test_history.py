@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.chaos.history import (
+from lanternpipe.testing.history import (
     ACKS,
     ANOMALIES,
     FATES,
