@@ -9,13 +9,14 @@ from lanternpipe.testing.mishaps import CRASH_POINTS, Call, Kind
 from lanternpipe.testing.trouble import Trouble
 
 GUSTS = 0.6  # share of turns in which something happens
+KINDS = ("crash", "revoke", "lose", "duplicate", "hamper", "torn", "fail", "fail", "fail")
 
 
 def gust(random: Random, drill: Trouble[Any], *, exactly_once: bool) -> None:
     """Let something go wrong, or nothing."""
     if random.random() >= GUSTS:
         return
-    match random.choice(("crash", "revoke", "lose", "duplicate", "hamper", "fail", "fail", "fail")):
+    match random.choice(KINDS):
         case "crash":
             drill.crash(random.choice(CRASH_POINTS))
         case "revoke":
@@ -27,6 +28,10 @@ def gust(random: Random, drill: Trouble[Any], *, exactly_once: bool) -> None:
         case "hamper":
             seeks, fetches = random.randint(0, 2), random.randint(0, 2)
             drill.hamper(seeks=seeks, fetches=fetches, disturbed=random.random() < 0.5)
+        case "torn" if exactly_once:
+            # In doubt, and then failed for good, whether it was carried out or not.
+            drill.fail("commit", "doubtful", carried_out=random.random() < 0.5)
+            drill.fail("commit", random.choice(("abortable", "fenced")))
         case _:
             _fail(random, drill, exactly_once=exactly_once)
 
