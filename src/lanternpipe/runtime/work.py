@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 
 from lanternpipe.errors import RetriableFailure
@@ -74,7 +73,7 @@ class Work:
         self._pace = Pace(batch_seconds)
         self._ends: dict[TopicPartition, int] = {}
         self._open = self._full = False
-        self._committed_at = time.monotonic()
+        self._committed_at = self._measures.now()
         self._fetches = self._full_fetches = 0
         self._losses_in_a_row = 0
 
@@ -211,7 +210,7 @@ class Work:
         if not self._open:
             return most
         due = self._committed_at + self._interval.seconds
-        return min(most, max(0.0, due - time.monotonic()))
+        return min(most, max(0.0, due - self._measures.now()))
 
     def commit_if_due(self, *, full: bool) -> None:
         """Commit when it is time; ``full`` tells whether the last fetch was.
@@ -232,16 +231,16 @@ class Work:
         if not offsets:
             return
         before = self._measures.phases.enter("commit")
-        began = time.monotonic()
+        began = self._measures.now()
         try:
             self._committer.commit(offsets)
         except WorkLostError as lost:
-            self._measures.commit_failed(lost.code, time.monotonic() - began)
+            self._measures.commit_failed(lost.code, self._measures.now() - began)
             self.undo(lost)
             return
         finally:
             self._measures.phases.enter(before)
-        self._committed_at = time.monotonic()
+        self._committed_at = self._measures.now()
         self._measures.committed(self._committed_at - began)
         self.positions.note_commit(offsets)
         self.outcomes.commit()
