@@ -6,6 +6,7 @@ output topic has none of them but the event's id.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 PREFIX: Final = "pipeline-"
@@ -40,6 +41,17 @@ RETRY_TIER: Final = "pipeline-retry-tier"
 
 # How often its letter has been sent back to be processed again.
 REPLAYS: Final = "pipeline-replays"
+
+
+# How the names begin that letters hold for other tools' sake, of Spring and of Kafka Connect.
+DIALECTS: Final = ("kafka_dlt-", "kafka_deliveryAttempt", "__connect.errors.")
+
+
+def without_dialects(
+    given: Iterable[tuple[str, bytes | None]],
+) -> list[tuple[str, bytes | None]]:
+    """Return headers without those that are there for other tools' sake."""
+    return [each for each in given if not each[0].startswith(DIALECTS)]
 
 
 def cut_bytes(part: str) -> str:

@@ -7,8 +7,8 @@ of parallel lists. Index ``i`` of every column belongs to the same record.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import compress
 from typing import NamedTuple, TypeAlias
 
@@ -145,6 +145,14 @@ class Fetched:
     ends: Iterable[tuple[TopicPartition, int]] = ()
     lost: Sequence[TopicPartition] = ()
     full: bool = False
+
+    def without(self, partitions: Container[TopicPartition]) -> Fetched:
+        """Return the same without what came from some partitions."""
+        return replace(
+            self,
+            runs=[run for run in self.runs if run.source not in partitions],
+            ends=[each for each in self.ends if each[0] not in partitions],
+        )
 
 
 class Backlog(NamedTuple):

@@ -66,11 +66,19 @@ def topic_names(settings: Settings, pipeline: Pipeline[Any, Any]) -> TopicNames:
         own + REPLAY_SUFFIX,
         tuple(own + RETRY_INFIX + tier for tier in retry.tiers) if retry.mode == "topics" else (),
     )
-    if len({names.input, names.output, names.dead_letters}) < 3:  # three names
+    read = set(names.sources)
+    written = [
+        names.output,
+        names.dead_letters,
+        names.marks,
+        *(each.name for each in pipeline.also),
+    ]
+    if len(read | set(written)) < len(names.sources) + len(written):
         raise ConfigError(
             f"PIPELINE_TOPICS__INPUT={names.input}, PIPELINE_TOPICS__OUTPUT={names.output} and "
-            f"PIPELINE_DEADLETTER__TOPIC={names.dead_letters} must differ: a processor that reads "
-            "what it writes never ends"
+            f"PIPELINE_DEADLETTER__TOPIC={names.dead_letters}, with the topics named after them "
+            f"({', '.join((*names.sources[1:], names.marks))}), must differ: a processor that "
+            "reads what it writes never ends"
         )
     return names
 
@@ -123,9 +131,12 @@ def declared_topics(settings: Settings, pipeline: Pipeline[Any, Any]) -> list[De
     marks = DeclaredTopic(names.marks, 1, replicas, {"cleanup.policy": "compact"})
     retries = [
         DeclaredTopic(
-            name, dead_letters.partitions, replicas, {**hop, "retention.ms": HOP_RETENTION_MS}
+            name,
+            dead_letters.partitions,
+            replicas,
+            {**hop, "retention.ms": str(int(HOP_RETENTION_MS) + 2_000 * wait)},
         )
-        for name in names.retries
+        for name, wait in zip(names.retries, settings.retry.delays(), strict=False)
     ]
     return [
         declare(names.input, pipeline.input),

@@ -155,6 +155,21 @@ def test_it_stays_open_while_the_flood_lasts() -> None:
     assert len(world.log.named("breaker_opened")) == 1
 
 
+def test_a_dry_run_forgets_what_goes() -> None:
+    """What another member has done with a partition meanwhile is not done again."""
+    world = play(
+        [MANY],
+        [],
+        [("wait", PROBE_EVERY)],
+        [],
+        [("revoke", 0, True)],
+        [("rival", 0, 30)],
+        [("assign", 0, False)],
+        [("get_well",)],
+    )
+    assert len(world.broker.written) == len({each.value for each in world.broker.written}) == 50
+
+
 def test_a_dry_run_survives_a_rebalance() -> None:
     """Partitions that go in the midst of it take what was read of them along, and lose nothing."""
     world = play(

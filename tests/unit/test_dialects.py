@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from struct import unpack
 
+from lanternpipe.headers import without_dialects
 from lanternpipe.records import TopicPartition
 from lanternpipe.runtime.deadletter import Cause, DeadLetters
-from lanternpipe.runtime.dialects import without
 from lanternpipe.testing.fake_broker import Stored, run_of
 
 HERE = TopicPartition("logins", 5)
@@ -59,4 +59,5 @@ def test_connect() -> None:
 def test_a_replay_leaves_them_all_out() -> None:
     """What an earlier letter was told by is known again, whatever the dialect."""
     both = [*letter("spring", "connect").items(), ("foreign", b"1")]
-    assert [name for name, _ in without([*both]) if not name.startswith("pipeline-")] == ["foreign"]
+    left = [name for name, _ in without_dialects(both)]
+    assert [name for name in left if not name.startswith("pipeline-")] == ["foreign"]

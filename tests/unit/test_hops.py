@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lanternpipe import headers
 from lanternpipe.records import Headers, TopicPartition
 from lanternpipe.runtime.deadletter import Cause, DeadLetters
-from lanternpipe.runtime.hops import due, number, ready, split, unwrapped
+from lanternpipe.runtime.hops import due, has_hopped, number, ready, split, unwrapped
 from lanternpipe.runtime.retrytopics import RetryTopics, Tier
 from lanternpipe.testing.fake_broker import Stored, run_of
 
@@ -108,6 +109,40 @@ def test_never_before_it_is_due(waits: list[int], now: int) -> None:
     count = ready(records, now)
     assert all(due(records, at) <= now for at in range(count))
     assert count == len(waits) or due(records, count) > now
+
+
+ODD = {
+    headers.EVENT_ID: b"\xff\xfe",
+    headers.ORIGIN_TOPIC: b"a b",
+    headers.ORIGIN_PARTITION: b"99999999999",
+    headers.ORIGIN_OFFSET: b"-1",
+    headers.ORIGIN_TIMESTAMP: b"abc",
+    headers.ATTEMPT: b"999999999999",
+    headers.REPLAYS: b"x",
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize("hop", [False, True])
+def test_headers_that_anybody_may_have_written(name: str, hop: bool) -> None:
+    """A header with our name and odd content stops neither a letter, nor a retry, nor a dialect."""
+    records = run_of(LATER, [(7, Stored(b"v", headers=[(name, ODD[name])]))])
+    if hop:
+        records = unwrapped(records)
+    letters = DeadLetters("logins.dlq", "readers", 100_000, dialects=("spring", "connect"))
+    sent = letters.envelope(records, [0], [WHY])
+    assert sent.headers is not None
+    told = dict(sent.headers[0] or [])
+    assert told[headers.ORIGIN_TOPIC] == b"logins.retry.5s"
+    assert told[headers.ATTEMPT] == b"1"
+    assert TOPICS.envelope(records, {0: (TIERS[0], WHY)}, 1_000)
+
+
+def test_what_was_replayed_to_the_input_is_known_again() -> None:
+    """Its headers are ours, whatever topic they come by; records without any cost nothing."""
+    assert not has_hopped(run_of(HERE, [(0, Stored(b"v"))]))
+    assert not has_hopped(run_of(HERE, [(0, Stored(b"v", headers=[("traceparent", b"x")]))]))
+    assert has_hopped(run_of(HERE, [(0, Stored(b"v", headers=[(headers.REPLAYS, b"1")]))]))
 
 
 def test_odd_numbers_are_none() -> None:

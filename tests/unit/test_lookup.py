@@ -10,7 +10,9 @@ import pytest
 
 from lanternpipe.errors import Retry
 from lanternpipe.runtime.lookup import Lookups
+from lanternpipe.runtime.watchdog import EXIT_HUNG
 from lanternpipe.testing.doubles import LogBook
+from tests.unit.programs import run_program
 from tests.unit.words import CTX
 
 
@@ -65,6 +67,27 @@ def test_a_lookup_that_raises(error: Exception, told: str) -> None:
     for ask in (len, list, lambda each: "a" in each, lambda each: each.get("a")):
         with pytest.raises(Retry):
             ask(answers)
+
+
+def test_lookups_that_never_return_end_the_process() -> None:
+    """When they have taken all threads, only a new process can help; its stacks tell where."""
+    ended = run_program("""
+        import threading
+        import time
+        from lanternpipe.pipeline import Context
+        from lanternpipe.runtime.lookup import Lookups
+
+        def hangs(events, ctx):
+            threading.Event().wait()
+
+        asked = Lookups(hangs, timeout=0.05, threads=1, log=print)
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            asked(["a"], Context(0, None))
+    """)
+    assert ended.returncode == EXIT_HUNG
+    assert "a lookup has not returned for 0.5 s" in ended.stderr
+    assert "in hangs" in ended.stderr
 
 
 def test_nobody_is_asked_about_nothing() -> None:

@@ -69,6 +69,7 @@ def test_each_record_and_partition_has_its_own_attempts() -> None:
         ([None], {0: "geo"}, False),
         ([Skip("old"), None], {1: "geo"}, False),
         (["out", None, None], {1: "geo", 2: "geo"}, False),
+        (["out"] * 18 + [None, None], {18: "geo", 19: "geo"}, True),
         (["out", None, None], {1: "geo", 2: "bank"}, True),
     ],
     ids=[
@@ -77,6 +78,7 @@ def test_each_record_and_partition_has_its_own_attempts() -> None:
         "nobody else",
         "others did not need it",
         "another key, same reason",
+        "hardly any, same reason",
         "another reason",
     ],
 )

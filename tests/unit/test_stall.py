@@ -104,6 +104,16 @@ def test_a_slow_partition_is_no_stall() -> None:
         assert not bench.look(19)
 
 
+def test_a_loop_that_was_held_up_is_no_stall() -> None:
+    """After a commit that took a minute, partitions get their time anew."""
+    bench = Bench()
+    bench.end = 9
+    bench.look(3)
+    bench.now += 60
+    assert not bench.look(20)
+    assert bench.look(1)
+
+
 def test_ends_that_are_not_fresh_prove_nothing() -> None:
     """Where the broker does not say how far it is, nothing is stuck."""
     stalls = Stalls(20.0)

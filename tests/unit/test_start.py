@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 
 from lanternpipe.errors import OffsetError, RetriableFailure
-from lanternpipe.records import TopicPartition
+from lanternpipe.records import Fetched, TopicPartition
 from lanternpipe.runtime.health import Health
+from lanternpipe.runtime.plan import Plan
 from lanternpipe.runtime.start import PartitionStart
 from lanternpipe.testing.doubles import LogBook
-from lanternpipe.testing.fake_broker import Stored
+from lanternpipe.testing.fake_broker import Stored, run_of
+from tests.unit.commits import batch
 from tests.unit.worlds import World
 
 HERE, THERE, _ = World().partitions
@@ -139,3 +141,33 @@ def test_a_start_does_not_count_as_processed() -> None:
     script: list[list[tuple[Any, ...]]] = [[("append", 0, ["good"]), ("assign", 0, False)]]
     world.play(script)
     assert world.processor.work.outcomes.consumed == 1
+
+
+def test_an_end_that_was_lost_takes_its_open_work_along() -> None:
+    """Before a partition goes back to what is committed, what is in flight on it is undone."""
+    bench = Bench()
+    bench.work.start()
+    bench.work.positions.assign([HERE])
+    bench.world.broker.group[HERE] = 1
+    bench.source.assigned[HERE] = 3
+    records = run_of(HERE, [(at, Stored(b"good:0:%d" % at)) for at in (1, 2)])
+    fresh = bench.work.admit(records)
+    assert fresh is not None
+    bench.work.send(fresh, Plan(processed=2, outgoing=[batch(b"one", b"two")]))
+    bench.start.find([HERE])
+    assert bench.work.outcomes.counted["abandoned", "log_cut"] == 2
+    assert "abort" in bench.world.broker.calls
+    assert bench.work.positions.snapshot()[HERE].next == 1
+    assert bench.work.positions.in_flight() == 0
+
+
+def test_records_of_a_log_that_is_gone_are_left_alone() -> None:
+    """What came in the same fetch as the loss is not taken for records of the new log."""
+    fetched = Fetched(
+        runs=[run_of(HERE, [(10, Stored(b"old"))]), run_of(THERE, [(3, Stored(b"good"))])],
+        ends=[(HERE, 11), (THERE, 4)],
+        lost=[HERE],
+    )
+    left = fetched.without(fetched.lost)
+    assert [run.source for run in left.runs] == [THERE]
+    assert list(left.ends) == [(THERE, 4)]

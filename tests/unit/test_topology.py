@@ -88,6 +88,13 @@ def test_the_layout_may_be_set() -> None:
     }
 
 
+@pytest.mark.parametrize("output", ["user-login.replay", "user-login.dlq.marks", "user-login"])
+def test_nothing_is_read_that_is_written(output: str) -> None:
+    """An output must be none of the topics that the processor reads, nor hold its marks."""
+    with pytest.raises(ConfigError, match="must differ"):
+        topic_names(Settings(topics=TopicSettings(output=output)), logins)
+
+
 def test_topics_around_the_dead_letters() -> None:
     """Each group has its own, named after its dead letters; retry topics only where asked for."""
     names = topic_names(Settings(), logins)

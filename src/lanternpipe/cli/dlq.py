@@ -196,7 +196,7 @@ def _replay(options: argparse.Namespace) -> int:
             config = transactional_config(
                 settings.kafka,
                 byte_limits(pipeline),
-                transactional_id=f"{settings.kafka.group_id}:dlq-replay",
+                transactional_id=f"{names.dead_letters}:dlq-replay",
             )
             sink = TransactionalProducer(config, log=log)
         run = uuid.uuid4().hex[:12]

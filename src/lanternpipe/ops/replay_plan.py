@@ -23,8 +23,6 @@ LEFT_ALONE: Final = "left alone by --mend"
 KEPT = frozenset(
     {headers.EVENT_ID, *headers.ORIGIN, headers.ORIGIN_TIMESTAMP, headers.ATTEMPT},
 )
-# What letters may hold for other tools' sake: names of Spring and of Kafka Connect.
-DIALECTS = ("kafka_dlt-", "__connect.errors.")
 ALL: Final = Filters()
 BATCH_BYTES = 8 * 1024 * 1024
 SPURTS = 5  # transactions per second, where a rate is asked for
@@ -103,7 +101,7 @@ def replayed_headers(letter: Letter, replays: int) -> Headers:
     own = [
         (name, content)
         for name, content in letter.record_headers
-        if not name.startswith((headers.PREFIX, *DIALECTS))
+        if not name.startswith((headers.PREFIX, *headers.DIALECTS))
     ]
     ours = [(name, content) for name, content in letter.headers.items() if name in KEPT]
     return [*own, *ours, (headers.REPLAYS, b"%d" % replays)]

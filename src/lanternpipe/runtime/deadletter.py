@@ -15,7 +15,7 @@ from lanternpipe import headers
 from lanternpipe.errors import Reject
 from lanternpipe.records import TRACEPARENT, Headers, Outgoing, Records
 from lanternpipe.runtime.dialects import DIALECTS
-from lanternpipe.runtime.hops import attempts, provenance, split
+from lanternpipe.runtime.hops import attempts, credible, provenance, split
 from lanternpipe.version import VERSION
 
 MAX_FRAMES = 12
@@ -134,7 +134,7 @@ class DeadLetters:
 
     def _headers(self, records: Records, place: int, original: Headers, cause: Cause) -> Headers:
         _, there = split(original)
-        own = {**there, **records.carried.get(records.offsets[place], {})}
+        own = {**credible(there), **records.carried.get(records.offsets[place], {})}
         said = {
             headers.GROUP: self.group,
             headers.ERROR_KIND: cause.kind,

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping
 from struct import pack
 
 from lanternpipe import headers
-from lanternpipe.records import Headers
 
 Told = Mapping[str, bytes]
 
@@ -49,13 +48,6 @@ DIALECTS: Mapping[str, Callable[[Told], Iterator[tuple[str, bytes]]]] = {
     "spring": spring,
     "connect": connect,
 }
-# How the names of all dialects begin.
-PREFIXES = ("kafka_dlt-", "kafka_deliveryAttempt", "__connect.errors.")
-
-
-def without(given: Headers) -> Headers:
-    """Return headers without those of any dialect, which an earlier letter may have left."""
-    return [each for each in given if not each[0].startswith(PREFIXES)]
 
 
 def _message(told: Told) -> bytes:

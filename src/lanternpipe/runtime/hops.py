@@ -10,6 +10,41 @@ from lanternpipe import headers
 from lanternpipe.records import Headers, Records
 
 _NUMBER = re.compile(rb"[0-9]{1,18}")
+# What each of our headers can be at most; anybody may have written them.
+_CREDIBLE = {
+    headers.EVENT_ID: re.compile(rb"[!-~]{1,300}"),
+    headers.ORIGIN_TOPIC: re.compile(rb"[A-Za-z0-9._-]{1,249}"),
+    headers.ORIGIN_PARTITION: re.compile(rb"[0-9]{1,9}"),
+    headers.ORIGIN_OFFSET: _NUMBER,
+    headers.ORIGIN_TIMESTAMP: _NUMBER,
+    headers.ATTEMPT: re.compile(rb"[0-9]{1,8}"),
+    headers.REPLAYS: re.compile(rb"[0-9]{1,8}"),
+    headers.RETRY_DUE: _NUMBER,
+    headers.RETRY_TIER: re.compile(rb"[0-9]{1,3}"),
+}
+_ORIGIN = (*headers.ORIGIN, headers.ORIGIN_TIMESTAMP)
+
+
+def credible(own: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return what can be believed of headers with our names; an origin is whole or none."""
+    kept = {
+        name: own[name] for name, form in _CREDIBLE.items() if form.fullmatch(own.get(name, b""))
+    }
+    if any(name not in kept for name in _ORIGIN):
+        for name in _ORIGIN:
+            kept.pop(name, None)
+    return kept
+
+
+def has_hopped(records: Records) -> bool:
+    """Tell whether any record carries headers of ours, as after a replay to the input topic."""
+    if records.headers is None:
+        return False
+    return any(
+        name.startswith(headers.PREFIX)
+        for carried in filter(None, records.headers)
+        for name, _ in carried
+    )
 
 
 def split(given: Headers) -> tuple[Headers, dict[str, bytes]]:
@@ -35,6 +70,7 @@ def unwrapped(records: Records) -> Records:
     """
     given = records.headers or [None] * len(records)
     parted = [split(each or []) for each in given]
+    parted = [(foreign, credible(own)) for foreign, own in parted]
     timestamps = [
         number(own.get(headers.ORIGIN_TIMESTAMP), stamp)
         for (_, own), stamp in zip(parted, records.timestamps, strict=True)
@@ -42,7 +78,7 @@ def unwrapped(records: Records) -> Records:
     return replace(
         records,
         timestamps=timestamps,
-        headers=[foreign or None for foreign, _ in parted],
+        headers=[headers.without_dialects(foreign) or None for foreign, _ in parted],
         carried=dict(zip(records.offsets, (own for _, own in parted), strict=True)),
     )
 

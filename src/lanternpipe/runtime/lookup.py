@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any, NoReturn
@@ -11,6 +13,10 @@ from lanternpipe.errors import Retry
 from lanternpipe.pipeline import Context
 from lanternpipe.ports import Log
 from lanternpipe.runtime.deadletter import frames
+from lanternpipe.runtime.watchdog import EXIT_HUNG, end_process
+
+# Times the time-out: a call that has taken so long will not return.
+HUNG_AFTER = 10
 
 
 class Answers(Mapping[Any, Any]):
@@ -59,6 +65,7 @@ class Lookups:
         timeout: Seconds for one call.
         threads: Most calls at once, those included that have not returned in time.
         log: Writes log lines.
+        clock: Monotonic seconds.
     """
 
     def __init__(
@@ -68,17 +75,21 @@ class Lookups:
         timeout: float,
         threads: int,
         log: Log,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._lookup = lookup
         self._timeout = timeout
         self._free = threading.Semaphore(threads)
         self._log = log
+        self._clock = clock
+        self._began: dict[object, float] = {}
 
     def __call__(self, events: Sequence[Any], ctx: Context[Any]) -> Mapping[Any, Any]:
         """Ask about the events of a batch; returns in time, whatever the user's code does."""
         if not events:
             return {}
         if not self._free.acquire(blocking=False):
+            self._give_up_on_the_hung()
             return NoAnswer("lookup_busy")
         answer: SimpleQueue[Mapping[Any, Any]] = SimpleQueue()
         threading.Thread(
@@ -92,6 +103,8 @@ class Lookups:
     def _ask(
         self, events: Sequence[Any], ctx: Context[Any], answer: SimpleQueue[Mapping[Any, Any]]
     ) -> None:
+        call = object()
+        self._began[call] = self._clock()
         try:
             answer.put(Answers(self._lookup(events, ctx)))
         except Retry as retry:
@@ -105,4 +118,16 @@ class Lookups:
                 frames=list(frames(error.__traceback__)),
             )
         finally:
+            del self._began[call]
             self._free.release()
+
+    def _give_up_on_the_hung(self) -> None:
+        """End the process when calls that never return have taken all threads."""
+        limit = HUNG_AFTER * self._timeout
+        if self._clock() - min(self._began.copy().values(), default=math.inf) > limit:
+            end_process(
+                EXIT_HUNG,
+                f"a lookup has not returned for {limit:g} s, and no thread is left for others: "
+                "give its client a time-out; ending the process so that another can take over",
+                stacks=True,
+            )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Container
 
 from lanternpipe.ports import Log
-from lanternpipe.records import Fetched, Records, TopicPartition
+from lanternpipe.records import Fetched, Records
 from lanternpipe.runtime.breaker import PROBE_EVERY, PROBE_SECONDS, Breaker, Share
 from lanternpipe.runtime.health import Health
 from lanternpipe.runtime.plan import Plan
@@ -24,7 +24,7 @@ class OpenBreaker:
         steering: Lets partitions wait.
         health: Told that records are not processed.
         plan: Says what would become of a run, without sending it.
-        ours: Whether a partition is assigned to us.
+        hops: Topics whose records are not judged.
         log: Writes log lines.
         clock: Monotonic seconds.
 
@@ -39,7 +39,7 @@ class OpenBreaker:
         steering: Steering,
         health: Health,
         plan: Callable[[Records], Plan],
-        ours: Callable[[TopicPartition], bool],
+        hops: Container[str],
         log: Log,
         clock: Callable[[], float],
     ) -> None:
@@ -48,13 +48,12 @@ class OpenBreaker:
         self._steering = steering
         self._health = health
         self._plan = plan
-        self._ours = ours
+        self._hops = hops
         self._log = log
         self._clock = clock
         self._probe_at = math.inf
         self._probe_ends = math.inf
         self._share = Share()
-        self._starts: dict[TopicPartition, int] = {}
 
     def __bool__(self) -> bool:
         """Tell whether it is open."""
@@ -80,8 +79,8 @@ class OpenBreaker:
         for run in fetched.runs:
             if run.source in self._steering:
                 continue  # stale
-            self._starts.setdefault(run.source, run.offsets[0])
-            if probing:
+            self._steering.look_ahead(run.source, run.offsets[0])
+            if probing and run.source.topic not in self._hops:
                 share = self._breaker.share(run, self._plan(run))
                 seen = self._share
                 self._share = Share(seen.records + share.records, seen.dead + share.dead)
@@ -89,24 +88,14 @@ class OpenBreaker:
             if self._share.records >= self._breaker.window or self._clock() >= self._probe_ends:
                 self._conclude()
             return
-        self._put_back()  # what came before the client could be paused
+        self._steering.turn_back()  # what came before the client could be paused
         if self._clock() >= self._probe_at:
             self._probe_ends = self._clock() + PROBE_SECONDS
             self._share = Share()
             self._steering.go("breaker")
 
-    @property
-    def looked_at(self) -> Collection[TopicPartition]:
-        """Partitions of which records were read that are to be read again."""
-        return self._starts.keys()
-
-    def _put_back(self) -> None:
-        """Let everything that was read be read again."""
-        self._steering.move({at: offset for at, offset in self._starts.items() if self._ours(at)})
-        self._starts = {}
-
     def _conclude(self) -> None:
-        self._put_back()
+        self._steering.turn_back()
         share = self._share
         if not share.records or self._breaker.too_many(share):
             self._rest()

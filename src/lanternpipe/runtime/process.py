@@ -16,7 +16,7 @@ from lanternpipe.runtime.breaker import Breaker, Share
 from lanternpipe.runtime.commit import Committer, WorkLostError
 from lanternpipe.runtime.heal import StallWatch
 from lanternpipe.runtime.health import Health
-from lanternpipe.runtime.hops import due, ready, unwrapped
+from lanternpipe.runtime.hops import due, has_hopped, ready, unwrapped
 from lanternpipe.runtime.interval import CommitInterval
 from lanternpipe.runtime.measure import Measured, Measures
 from lanternpipe.runtime.outcomes import Outcome
@@ -159,7 +159,7 @@ class Processor:
             steering=self._steering,
             health=health,
             plan=lambda run: planner.plan(run, self._context()),
-            ours=self.work.positions.__contains__,
+            hops=hops,
             log=log,
             clock=self.measures.now,
         )
@@ -210,6 +210,8 @@ class Processor:
         self.steer()
         fetched = self._fetch()
         self._start.find(fetched.lost)
+        if fetched.lost:  # what came before the loss is of the old log, or will come again
+            fetched = fetched.without(fetched.lost)
         if self._open:
             self._open.step(fetched)
         else:
@@ -221,7 +223,7 @@ class Processor:
                 self.work.abort("breaker_open")
                 self._open.open(flood.share)
         self.measures.phases.enter("other")
-        self.work.reach_ends(each for each in fetched.ends if each[0] not in self._open.looked_at)
+        self.work.reach_ends(each for each in fetched.ends if not self._steering.ahead(each[0]))
         if not fetched.runs:
             self.work.serve()
         self.work.commit_if_due(full=fetched.full)
@@ -294,9 +296,10 @@ class Processor:
             if self.measures.now() > ends_at:  # or the transaction would expire
                 work.set_aside(run, 0, "no_time", 0.0)
                 continue
-            due = self._due(unwrapped(run)) if run.source.topic in self._hops else run
-            if due:
-                self._handle_run(due, ctx)
+            hop = run.source.topic in self._hops
+            original = unwrapped(run) if hop or has_hopped(run) else run
+            if ready_now := self._due(original) if hop else original:
+                self._handle_run(ready_now, ctx)
 
     def _due(self, run: Records) -> Records:
         """Return the records of a hop that may be worked on; the others are put back."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from lanternpipe import headers
 from lanternpipe.records import TRACEPARENT, Headers, Outgoing, Records
 from lanternpipe.runtime.deadletter import Cause
-from lanternpipe.runtime.hops import attempts, number, provenance, split
+from lanternpipe.runtime.hops import attempts, credible, number, provenance, split
 
 
 class Tier(NamedTuple):
@@ -71,7 +71,7 @@ class RetryTopics:
 
 def _headers(records: Records, place: int, cause: Cause, due: int, through: int) -> Headers:
     foreign, there = split((records.headers[place] if records.headers else None) or [])
-    own = {**there, **records.carried.get(records.offsets[place], {})}
+    own = {**credible(there), **records.carried.get(records.offsets[place], {})}
     if cause.traceparent is not None:
         foreign = [each for each in foreign if each[0] != TRACEPARENT]
         foreign.append((TRACEPARENT, cause.traceparent))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import math
 import operator
 import sys
 import threading
@@ -18,6 +19,7 @@ from lanternpipe.runtime.watchdog import EXIT_HUNG, end_process
 # Polls that brought less than was asked for: then nothing was left in the client's own queue.
 HUNGRY_POLLS = 3
 LOOK_SECONDS = 1.0
+SELDOM = 5.0  # seconds between looks from which on nothing is concluded from earlier ones
 
 
 class _Still(NamedTuple):
@@ -40,6 +42,7 @@ class Stalls:
     def __init__(self, after: float) -> None:
         self._after = after
         self._still: dict[TopicPartition, _Still] = {}
+        self._looked_at = -math.inf
 
     def look(
         self,
@@ -59,6 +62,9 @@ class Stalls:
             waiting: Partitions that are not to be read just now.
             polls: How many polls have brought less than was asked for.
         """
+        if now - self._looked_at > SELDOM:  # something else has held the loop up
+            self._still = {}
+        self._looked_at = now
         still: dict[TopicPartition, _Still] = {}
         for at, position in positions.items():
             if at in waiting or ends.get(at, 0) <= (position.next or 0):

@@ -79,6 +79,7 @@ class PartitionStart:
         if not first <= committed <= behind:
             raise OffsetError(self._out_of_range(partition, committed, first, behind))
         # We stood elsewhere, behind an end that was lost: what is committed still exists.
+        self._work.forget(partition, "log_cut")
         self._source.start_at(partition, committed)
         self._work.start_partition(partition, committed)
 

@@ -31,6 +31,7 @@ class Steering:
         self._causes: set[Cause] = set()
         self._paused: set[TopicPartition] = set()
         self._unknown: set[TopicPartition] = set()
+        self._ahead: dict[TopicPartition, int] = {}
 
     def __contains__(self, partition: TopicPartition) -> bool:
         """Tell whether a partition is still to be moved: what comes from it now is stale."""
@@ -51,6 +52,19 @@ class Steering:
         """Go on reading at ``offset``, but not before so many seconds have passed."""
         self._seeks[at] = offset
         self._until[at] = self._clock() + seconds
+
+    def look_ahead(self, at: TopicPartition, offset: int) -> None:
+        """Note that a record was read which is to be read again; of several, the first counts."""
+        self._ahead.setdefault(at, offset)
+
+    def ahead(self, at: TopicPartition) -> bool:
+        """Tell whether records of a partition were read that are to be read again."""
+        return at in self._ahead
+
+    def turn_back(self) -> None:
+        """Go back to where looking ahead began."""
+        self.move(self._ahead)
+        self._ahead.clear()
 
     def stop(self, cause: Cause) -> None:
         """Let all partitions wait until ``go``."""
@@ -73,6 +87,7 @@ class Steering:
         for at in partitions:
             self._seeks.pop(at, None)
             self._until.pop(at, None)
+            self._ahead.pop(at, None)
             self._paused.discard(at)
             self._unknown.discard(at)
 

@@ -226,9 +226,12 @@ class RecordTracer:
     ) -> None:
         parent, offset = run.parents[place], run.records.offsets[place]
         carried = run.records.carried.get(offset, {}).get(EVENT_ID)
+        event = f"{run.records.source}/{offset}"
+        if carried:
+            event = carried.decode("utf-8", "backslashreplace")
         attributes: dict[str, Any] = {
             "messaging.kafka.offset": offset,
-            "pipeline.event.id": carried.decode() if carried else f"{run.records.source}/{offset}",
+            "pipeline.event.id": event,
         }
         if run.records.values[place] is None:
             attributes["messaging.kafka.message.tombstone"] = True
