@@ -157,16 +157,20 @@ def test_it_stays_open_while_the_flood_lasts() -> None:
 
 def test_a_dry_run_forgets_what_goes() -> None:
     """What another member has done with a partition meanwhile is not done again."""
-    world = play(
-        [MANY],
-        [],
-        [("wait", PROBE_EVERY)],
-        [],
-        [("revoke", 0, True)],
-        [("rival", 0, 30)],
-        [("assign", 0, False)],
-        [("get_well",)],
+    world = Flooded(Breaker(0.5, 30))
+    world.play(
+        [
+            [("assign", 0, False), ("due", True)],
+            [],
+            [MANY],
+            *([[]] * 5),
+            [("wait", PROBE_EVERY)],
+            [],
+            [("revoke", 0, False)],
+            [("rival", 0, 20), ("assign", 0, False), ("get_well",)],
+        ]
     )
+    assert world.log.named("breaker_closed")
     assert len(world.broker.written) == len({each.value for each in world.broker.written}) == 50
 
 
