@@ -151,7 +151,7 @@ def test_commands_for_dead_letters_run(
     assert sender.flush(60.0) == 0
     run(
         "lanternpipe process & pid=$!; for _ in $(seq 600); do "
-        "lanternpipe lag --json | grep -q '\"records\": 0,' && break; sleep 0.1; done; "
+        "lanternpipe dlq stats --json | grep -q '\"total\": 3,' && break; sleep 0.1; done; "
         "kill -TERM $pid; wait $pid"
     )
     page = ROOT / "docs/dead-letters.md"
