@@ -13,7 +13,7 @@ help: ## Show this menu
 demo: $(VENV)/.runtime ## See the pipeline at work: no Docker, no Java, no account
 	@$(BIN)/lanternpipe demo $(ARGS)
 
-test: $(VENV)/.dev ## Lint, types and all tests that this machine can run, in about five minutes
+test: $(VENV)/.dev ## Lint, types and all tests that this machine can run, in about eight minutes
 	@$(BIN)/python -m tests.announce
 	@$(MAKE) --no-print-directory lint types
 	@$(BIN)/pytest -n 2 --dist loadfile tests/chaos tests/integration tests/docs tests/contract tests/unit tests/logins $(ARGS)
