@@ -67,6 +67,22 @@ def samples(
         clients: Statistics by the name of the client.
         now: Seconds since 1970.
     """
+    for sample in _samples(who, sight, lags, watermarks, stable, stable_at, clients, now):
+        grouped = sample.metric.labels[:1] == catalogue.GROUP
+        yield sample._replace(labels=(who.group, *sample.labels)) if grouped else sample
+
+
+def _samples(
+    who: Identity,
+    sight: Sight,
+    lags: Mapping[TopicPartition, Lag],
+    watermarks: Watermarks,
+    stable: Mapping[TopicPartition, int],
+    stable_at: float,
+    clients: Mapping[str, Iterable[Figure]],
+    now: float,
+) -> Iterator[Sample]:
+    """Yield the samples, without the name of the group before their own labels."""
     yield Sample(catalogue.BUILD, 1, who.build)
     yield Sample(catalogue.CONFIG, 1, who.config)
     yield from _ledger(who, sight)

@@ -22,7 +22,7 @@ def ages() -> Sample:
     tally = Tally((0.1, 1.0))
     tally.add_ages(10_000, Stamps.of([9_950, 9_500, 1_000]))
     tally.exemplify(Exemplar(0.5, 10.0, TRACE, SPAN))
-    return Sample(catalogue.RECORD_AGE, tally.read(), ("polled",))
+    return Sample(catalogue.RECORD_AGE, tally.read(), ("group", "polled"))
 
 
 def scrape(*samples: Sample) -> dict[str, Family]:
@@ -47,20 +47,25 @@ def test_names_are_unique_and_meanings_are_sentences() -> None:
     assert len(set(names)) == len(names)
     assert all(metric.meaning.endswith(".") for metric in METRICS)
     assert not [name for name in names if name.endswith(("_total", "_info"))]
-    assert all(len(zeros) == len(metric.labels) for metric in METRICS for zeros in metric.zeros)
+    assert all(
+        len(zeros) == len([name for name in metric.labels if name != "group"])
+        for metric in METRICS
+        for zeros in metric.zeros
+    )
 
 
 def test_outcomes_exist_before_the_first_record() -> None:
     """Each outcome exists at 0, so that a rate can be taken from the first record on."""
-    found = scrape(Sample(catalogue.RECORDS, 7, ("processed", "", "")))
+    found = scrape(Sample(catalogue.RECORDS, 7, ("group", "processed", "", "")))
     assert values(found, catalogue.RECORDS) == {
-        labels: 7 if labels[0] == "processed" else 0 for labels in catalogue.RECORDS.zeros
+        ("group", *labels): 7 if labels[0] == "processed" else 0
+        for labels in catalogue.RECORDS.zeros
     }
 
 
 def test_reasons_may_be_anything() -> None:
     """A reason with quotes, backslashes and line ends arrives as it is."""
-    odd = ("dead_lettered", "input", 'b"u\\g\n')
+    odd = ("group", "dead_lettered", "input", 'b"u\\g\n')
     found = scrape(Sample(catalogue.RECORDS, 1, odd))
     assert values(found, catalogue.RECORDS)[odd] == 1
 

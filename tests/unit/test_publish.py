@@ -45,10 +45,10 @@ def test_the_ledger() -> None:
     outcomes = {("processed", ""): 5, ("dead_lettered", "bug"): 1, ("abandoned", "revoked"): 2}
     found = told(Sight(consumed=10, in_flight=1, unaccounted=1, outcomes=outcomes))
     assert found["messaging_client_consumed_messages", "in", "group"] == 10
-    assert found["pipeline_records", "processed", "", ""] == 5
-    assert found["pipeline_records", "dead_lettered", "pipeline", "bug"] == 1
-    assert found["pipeline_records", "abandoned", "rebalance", "revoked"] == 2
-    assert found["pipeline_ledger_unaccounted_records",] == 1
+    assert found["pipeline_records", "group", "processed", "", ""] == 5
+    assert found["pipeline_records", "group", "dead_lettered", "pipeline", "bug"] == 1
+    assert found["pipeline_records", "group", "abandoned", "rebalance", "revoked"] == 2
+    assert found["pipeline_ledger_unaccounted_records", "group"] == 1
 
 
 def test_causes() -> None:
@@ -64,18 +64,18 @@ def test_partitions() -> None:
     sight = Sight(positions={HERE: Position(next=90, committed=88)})
     marks = Watermarks({HERE: 100}, {HERE: 40}, Backlog(3, 400_000), at=998.0)
     found = told(sight, marks, partitions=[HERE])
-    assert found["pipeline_consumer_lag_records", "in", "0"] == 7
-    assert found["pipeline_committed_offset", "in", "0"] == 88
-    assert found["pipeline_open_transaction_records", "in", "0"] == 3
-    assert found["pipeline_low_watermark_offset", "in", "0"] == 40
-    assert found["pipeline_watermark_age_seconds",] == 2.0
-    assert found["pipeline_dead_letters_records", "in.dlq"] == 3
-    assert found["pipeline_dead_letters_oldest_age_seconds", "in.dlq"] == 600.0
+    assert found["pipeline_consumer_lag_records", "group", "in", "0"] == 7
+    assert found["pipeline_committed_offset", "group", "in", "0"] == 88
+    assert found["pipeline_open_transaction_records", "group", "in", "0"] == 3
+    assert found["pipeline_low_watermark_offset", "group", "in", "0"] == 40
+    assert found["pipeline_watermark_age_seconds", "group"] == 2.0
+    assert found["pipeline_dead_letters_records", "group", "in.dlq"] == 3
+    assert found["pipeline_dead_letters_oldest_age_seconds", "group", "in.dlq"] == 600.0
 
 
 def test_the_age_of_lag_is_that_of_the_older_answer() -> None:
     """Watermarks are as old as the older of both answers, and have no age before both came."""
-    age = ("pipeline_watermark_age_seconds",)
+    age = ("pipeline_watermark_age_seconds", "group")
     assert told(Sight(), Watermarks(at=998.0), stable_at=999.0)[age] == 2.0
     assert told(Sight(), Watermarks(at=998.0), stable_at=990.0)[age] == 10.0
     assert age not in told(Sight(), Watermarks(at=998.0), stable_at=0.0)
@@ -85,7 +85,7 @@ def test_the_age_of_lag_is_that_of_the_older_answer() -> None:
 def test_time_by_phase() -> None:
     """Every phase is told from the start."""
     found = told(Sight(measured=Measures().read()))
-    assert {name[1] for name in found if name[0] == "pipeline_time_seconds"} == {*PHASES}
+    assert {name[2] for name in found if name[0] == "pipeline_time_seconds"} == {*PHASES}
 
 
 def test_few_series_with_many_partitions() -> None:

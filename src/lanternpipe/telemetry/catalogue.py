@@ -23,7 +23,7 @@ class Metric(NamedTuple):
         unit: Of its value, in words; empty where there is none.
         labels: Names of its labels.
         meaning: One sentence.
-        zeros: Label values that exist at 0 before anything has happened.
+        zeros: Label values, of the last labels, that exist at 0 before anything has happened.
     """
 
     name: str
@@ -39,7 +39,8 @@ class Metric(NamedTuple):
         return self.name + {"counter": "_total", "info": "_info"}.get(self.kind, "")
 
 
-PARTITION: Final = ("topic", "partition")
+GROUP: Final = ("group",)
+PARTITION: Final = ("group", "topic", "partition")
 CLIENT: Final = ("client",)
 BROKER: Final = ("client", "broker_id")
 OPERATION: Final = ("messaging_operation_name", "messaging_destination_name", "error_type")
@@ -69,7 +70,7 @@ RECORDS = Metric(
     "pipeline_records",
     "counter",
     "records",
-    ("outcome", "cause", "reason"),
+    ("group", "outcome", "cause", "reason"),
     "Deliveries by their final outcome, counted at commit; the cause is the input, the pipeline, "
     "the broker, a rebalance or a retry.",
     zeros=(
@@ -85,13 +86,13 @@ RECORDS = Metric(
     ),
 )
 IN_FLIGHT = Metric(
-    "pipeline_in_flight_records", "gauge", "records", (), "Deliveries not yet committed."
+    "pipeline_in_flight_records", "gauge", "records", GROUP, "Deliveries not yet committed."
 )
 UNACCOUNTED = Metric(
     "pipeline_ledger_unaccounted_records",
     "gauge",
     "records",
-    (),
+    GROUP,
     "Consumed, less all outcomes and what is in flight: anything but 0 is a bug.",
 )
 LAG_RECORDS = Metric(
@@ -136,17 +137,17 @@ WATERMARK_AGE = Metric(
     "pipeline_watermark_age_seconds",
     "gauge",
     "seconds",
-    (),
+    GROUP,
     "Age of the watermarks, and so of lag in records.",
 )
 ASSIGNED = Metric(
-    "pipeline_assigned_partitions", "gauge", "partitions", (), "Partitions owned by this process."
+    "pipeline_assigned_partitions", "gauge", "partitions", GROUP, "Partitions owned by this process."
 )
 WAITING = Metric(
     "pipeline_waiting_partitions",
     "gauge",
     "partitions",
-    (),
+    GROUP,
     "Partitions that are not read just now: a record is to be tried again later, the broker takes "
     "no more, or the breaker is open.",
 )
@@ -154,24 +155,24 @@ BREAKER = Metric(
     "pipeline_breaker_open",
     "gauge",
     "",
-    (),
+    GROUP,
     "Whether a flood of dead letters has stopped this process.",
 )
 BREAKER_OPENINGS = Metric(
-    "pipeline_breaker_openings", "counter", "openings", (), "How often the breaker has opened."
+    "pipeline_breaker_openings", "counter", "openings", GROUP, "How often the breaker has opened."
 )
 STALLS = Metric(
     "pipeline_consumer_stalls",
     "counter",
     "stalls",
-    (),
+    GROUP,
     "How often the client was replaced because nothing came from a partition that has records.",
 )
 RECORD_AGE = Metric(
     "pipeline_record_age_seconds",
     "histogram",
     "seconds",
-    ("point",),
+    ("group", "point"),
     "Age of records, by their own timestamps, when they were polled, processed and acked: where "
     "lateness enters. Acked takes a batch as evenly spread from its oldest to its newest.",
 )
@@ -179,38 +180,38 @@ FUTURE = Metric(
     "pipeline_future_records",
     "counter",
     "records",
-    (),
+    GROUP,
     "Records from the future, whose clocks cannot be right.",
 )
 BATCH = Metric(
-    "pipeline_batch_records", "histogram", "records", (), "Records per poll that brought any."
+    "pipeline_batch_records", "histogram", "records", GROUP, "Records per poll that brought any."
 )
 TIME = Metric(
     "pipeline_time_seconds",
     "counter",
     "seconds",
-    ("phase",),
+    ("group", "phase"),
     "Time of the loop by phase; adds up to wall-clock time.",
 )
 POLL_GAP = Metric(
     "pipeline_poll_gap_max_seconds",
     "gauge",
     "seconds",
-    (),
+    GROUP,
     "Longest time between two polls within the last minute or two.",
 )
 POLL_GAP_LIMIT = Metric(
     "pipeline_poll_gap_limit_seconds",
     "gauge",
     "seconds",
-    (),
+    GROUP,
     "Time between two polls after which the broker expels this process.",
 )
 PROGRESS = Metric(
     "pipeline_last_progress_timestamp_seconds",
     "gauge",
     "seconds since 1970",
-    (),
+    GROUP,
     "When work became final last; 0 before.",
 )
 PROCESS_DURATION = Metric(
@@ -231,14 +232,14 @@ REBALANCES = Metric(
     "pipeline_rebalance_duration_seconds",
     "histogram",
     "seconds",
-    ("event",),
+    ("group", "event"),
     "Time within a change of the assignment; its count is the number of changes.",
 )
 DEAD_LETTERS = Metric(
     "pipeline_dead_letters_records",
     "gauge",
     "records",
-    ("topic",),
+    ("group", "topic"),
     "Offsets that the topic of the dead letters holds: its letters, and one marker for each "
     "transaction that wrote some.",
 )
@@ -246,7 +247,7 @@ DEAD_LETTERS_AGE = Metric(
     "pipeline_dead_letters_oldest_age_seconds",
     "gauge",
     "seconds",
-    ("topic",),
+    ("group", "topic"),
     "Age of the oldest dead letter, 0 when there is none.",
 )
 LOG_LINES_WRITTEN = Metric(

@@ -53,13 +53,8 @@ class Collector:
             found.setdefault(sample.metric, {})[sample.labels] = sample.value
         for metric in METRICS:
             values = found.get(metric, {})
-            if metric.zeros and metric in found:
-                values = {
-                    **{labels: 0.0 for labels in metric.zeros if labels not in values},
-                    **values,
-                }
             if values:
-                yield _family(metric, values)
+                yield _family(metric, {**_zeros(metric, values), **values})
 
 
 def open_metrics(
@@ -79,6 +74,15 @@ def open_metrics(
         return content_type, encoder(registry)
 
     return render
+
+
+def _zeros(metric: Metric, values: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], float]:
+    """Return what stands at 0 beside what has happened, for each that tells of the metric."""
+    return {
+        (*labels[: len(labels) - len(zero)], *zero): 0.0
+        for zero in metric.zeros
+        for labels in values
+    }
 
 
 def _family(metric: Metric, values: dict[tuple[str, ...], float | Distribution]) -> Family:
