@@ -141,7 +141,11 @@ WATERMARK_AGE = Metric(
     "Age of the watermarks, and so of lag in records.",
 )
 ASSIGNED = Metric(
-    "pipeline_assigned_partitions", "gauge", "partitions", GROUP, "Partitions owned by this process."
+    "pipeline_assigned_partitions",
+    "gauge",
+    "partitions",
+    GROUP,
+    "Partitions owned by this process.",
 )
 WAITING = Metric(
     "pipeline_waiting_partitions",
