@@ -26,6 +26,7 @@ from lanternpipe.runtime.lifecycle import StopRequest
 from lanternpipe.runtime.stall import watched_transform
 from lanternpipe.runtime.watermarks import HIGH_EVERY
 from lanternpipe.settings import Settings
+from lanternpipe.telemetry.catalogue import LINKS_OMITTED
 from lanternpipe.telemetry.logs import PipelineLog
 from lanternpipe.telemetry.metrics import Sample, open_metrics
 from lanternpipe.telemetry.setup import traces
@@ -92,7 +93,8 @@ def process(settings: Settings, pipeline: Pipeline[Any, Any], log: PipelineLog) 
                 yield from app.samples()
                 yield from log_samples(log)
                 if told and tracer:
-                    yield from span_samples(told.spans, tracer)
+                    yield from span_samples(told.spans, tracer.capped)
+                    yield Sample(LINKS_OMITTED, tracer.links_omitted)
 
         stop = StopRequest(settings.shutdown_grace, stop_asked)
         stack.enter_context(stop.on_signals())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import platform
 import random
 import time
 import uuid
@@ -16,7 +15,6 @@ from lanternpipe.codec.json import JsonCodec
 from lanternpipe.environment import load_app_settings, variables
 from lanternpipe.errors import ConfigError
 from lanternpipe.kafka.admin import LogEnds
-from lanternpipe.kafka.clients import CLIENT_VERSION
 from lanternpipe.kafka.config import (
     at_least_once_config,
     client_config,
@@ -46,7 +44,6 @@ from lanternpipe.runtime.stall import Stalls
 from lanternpipe.runtime.watchdog import Deadline
 from lanternpipe.runtime.watermarks import WatermarkWatch
 from lanternpipe.settings import Settings
-from lanternpipe.telemetry import catalogue
 from lanternpipe.telemetry.metrics import Sample
 from lanternpipe.topology import (
     TopicNames,
@@ -54,7 +51,6 @@ from lanternpipe.topology import (
     dead_letter_bytes,
     topic_names,
 )
-from lanternpipe.version import VERSION
 
 # Longer than any single call into the client is supposed to take (flush: 30 s, and a transaction
 # call was seen to take 36 s with a broker down).
@@ -174,7 +170,6 @@ def _identity(settings: Settings, names: TopicNames) -> Identity:
         kafka.group_id,
         kafka.max_poll_interval,
         config=(settings.app, kafka.group_id, settings.delivery, fingerprint),
-        build=(VERSION, platform.python_version(), CLIENT_VERSION, catalogue.SEMCONV),
     )
 
 

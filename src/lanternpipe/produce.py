@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,11 +13,21 @@ from lanternpipe.app import wait_for_topics
 from lanternpipe.codec.json import JsonCodec
 from lanternpipe.errors import DeliveryError, LanternpipeError, RetriableFailure
 from lanternpipe.pipeline import Pipeline, RawRecord, Topic
-from lanternpipe.ports import Log
 from lanternpipe.producer import EventProducer
+from lanternpipe.publish import (
+    build_sample,
+    client_samples,
+    log_samples,
+    sent_samples,
+    span_samples,
+)
+from lanternpipe.runtime.endpoint import serve
+from lanternpipe.runtime.health import Health
 from lanternpipe.runtime.lifecycle import StopRequest
 from lanternpipe.runtime.produce import produce
 from lanternpipe.settings import Settings
+from lanternpipe.telemetry.logs import PipelineLog
+from lanternpipe.telemetry.metrics import Sample, open_metrics
 from lanternpipe.telemetry.sending import SendTracer
 from lanternpipe.telemetry.setup import traces
 from lanternpipe.topology import topic_names
@@ -34,6 +46,7 @@ class ProduceOptions:
         large: Whether poison may be a value of 900 kB.
         seed: Of the samples.
         lines: JSON lines to send instead of samples.
+        serve: Whether to serve metrics and probes.
     """
 
     rate: float | None
@@ -44,13 +57,14 @@ class ProduceOptions:
     large: bool
     seed: int
     lines: Iterable[bytes] | None = None
+    serve: bool = False
 
 
 def produce_events(
     settings: Settings,
     pipeline: Pipeline[Any, Any],
     options: ProduceOptions,
-    log: Log,
+    log: PipelineLog,
     progress: Callable[[EventProducer[Any], float], None],
 ) -> EventProducer[Any]:
     """Send sample events, or given lines, to the input topic; return the producer, closed.
@@ -61,18 +75,36 @@ def produce_events(
     """
     topic = replace(pipeline.input, name=topic_names(settings, pipeline).input)
     stop = StopRequest(settings.shutdown_grace)
-    with (
-        stop.on_signals(),
-        traces(settings.telemetry, "lanternpipe-producer", log) as told,
-    ):
+    with ExitStack() as stack:
+        stack.enter_context(stop.on_signals())
+        told = stack.enter_context(traces(settings.telemetry, "lanternpipe-producer", log))
+        tracer = told.of_sends(topic.name) if told else SendTracer(topic.name, 0.0)
         producer = EventProducer(
             topic,
             settings.kafka,
             full_timeout=None,
             background=False,
             log=log,
-            tracing=told.of_sends(topic.name) if told else SendTracer(topic.name, 0.0),
+            tracing=tracer,
+            statistics=options.serve,
         )
+        # Waiting for a broker is no reason to be started again, and to lose what waits with us.
+        health = Health(
+            stuck_after=math.inf,
+            log=log,
+            until_ready="has not found its topic yet",
+            once_ready="sends",
+        )
+        if options.serve:
+            http = settings.http
+
+            def shown() -> Iterator[Sample]:
+                if "metrics" in settings.telemetry:
+                    yield from _shown(topic.name, producer, log)
+                    yield from span_samples(told.spans, tracer.capped) if told else ()
+
+            port = stack.enter_context(serve(http.host, http.port, health, open_metrics(shown)))
+            log("info", "serving", metrics=f"http://{http.host}:{port}/metrics")
         began = time.monotonic()
 
         def give_up() -> bool:
@@ -82,6 +114,7 @@ def produce_events(
         if not wait_for_topics(settings, pipeline, log, give_up, only={topic.name}):
             brokers = settings.kafka.bootstrap_servers
             raise RetriableFailure("_TIMED_OUT", f"{brokers}: no broker answered; nothing was sent")
+        health.joined()
 
         def send(sample: Any) -> None:
             if type(sample) is RawRecord:
@@ -93,19 +126,9 @@ def produce_events(
             producer.serve()
             progress(producer, elapsed)
 
-        if options.lines is None:
-            samples = pipeline.samples(
-                seed=options.seed,
-                filtered=options.filtered,
-                poison=options.poison,
-                large=options.large,
-                clock=time.time,
-            )
-        else:
-            samples = events_of_lines(options.lines, topic)
         try:
             produce(
-                samples,
+                _to_send(options, pipeline, topic),
                 send,
                 rate=options.rate,
                 count=options.count,
@@ -123,6 +146,27 @@ def produce_events(
             f"of {producer.sent} sent to {topic.name}"
         )
     return producer
+
+
+def _shown(topic: str, producer: EventProducer[Any], log: PipelineLog) -> Iterator[Sample]:
+    yield build_sample()
+    yield from sent_samples(topic, producer.acknowledged, producer.failures.copy())
+    yield from client_samples({"producer": producer.statistics.figures()})
+    yield from log_samples(log)
+
+
+def _to_send(
+    options: ProduceOptions, pipeline: Pipeline[Any, Any], topic: Topic[Any]
+) -> Iterator[Any]:
+    if options.lines is not None:
+        return events_of_lines(options.lines, topic)
+    return pipeline.samples(
+        seed=options.seed,
+        filtered=options.filtered,
+        poison=options.poison,
+        large=options.large,
+        clock=time.time,
+    )
 
 
 def events_of_lines(lines: Iterable[bytes], topic: Topic[Any]) -> Iterator[Any]:

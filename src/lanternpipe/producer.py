@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Generic, NamedTuple, Self, TypeAlias, TypeVar
@@ -12,7 +13,7 @@ from typing import Any, Generic, NamedTuple, Self, TypeAlias, TypeVar
 from lanternpipe.codec.json import JsonCodec
 from lanternpipe.environment import load_settings
 from lanternpipe.errors import ConfigError, DeliveryError, KafkaFailure
-from lanternpipe.kafka.config import producer_config
+from lanternpipe.kafka.config import STATISTICS_MS, producer_config
 from lanternpipe.kafka.producer import ReportingProducer
 from lanternpipe.pipeline import Topic
 from lanternpipe.ports import Log
@@ -56,11 +57,13 @@ class EventProducer(Generic[Event]):
         tracing: Decides which records are traced; by default as ``OTEL_TRACES_SAMPLER`` says, with
             the tracer that the program has set up, if it has. Within a span of the caller, that
             span's decision counts.
+        statistics: Whether the client is to tell of itself every ten seconds.
 
     Attributes:
         sent: Events accepted so far.
         acknowledged: Events that the broker has stored.
-        failed: Events that the broker did not take.
+        failures: Events that the broker did not take, by its error code.
+        statistics: What the client tells of itself, where it is asked to.
     """
 
     def __init__(
@@ -72,10 +75,12 @@ class EventProducer(Generic[Event]):
         background: bool = True,
         log: Log | None = None,
         tracing: SendTracer | None = None,
+        statistics: bool = False,
     ) -> None:
         if topic.key is None:
             raise ConfigError(f"Topic {topic.name!r} declares no key; EventProducer needs one")
-        self.sent = self.acknowledged = self.failed = 0
+        self.sent = self.acknowledged = 0
+        self.failures: Counter[str] = Counter()
         self._topic = topic.name
         self._key = topic.key
         self._encode = JsonCodec(topic.event).encode
@@ -83,9 +88,10 @@ class EventProducer(Generic[Event]):
         self._tracing = tracing or SendTracer(topic.name, ratio_from(os.environ))
         self._log = log or _silent
         self._lock = threading.Lock()
-        self._client = ReportingProducer(
-            producer_config(kafka or load_settings().kafka), log=self._log
-        )
+        every = STATISTICS_MS if statistics else 0
+        config = producer_config(kafka or load_settings().kafka, statistics_interval_ms=every)
+        self._client = ReportingProducer(config, log=self._log)
+        self.statistics = self._client.statistics
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
         if background:
@@ -102,6 +108,12 @@ class EventProducer(Generic[Event]):
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    @property
+    def failed(self) -> int:
+        """Events that the broker did not take."""
+        with self._lock:
+            return self.failures.total()
 
     @property
     def waiting(self) -> int:
@@ -239,7 +251,7 @@ class EventProducer(Generic[Event]):
             if error is None:
                 self.acknowledged += 1
             else:
-                self.failed += 1
+                self.failures[error.name()] += 1
 
     def _counting(self, on_delivery: OnDelivery) -> Callable[[Any, Any], None]:
         def report(error: Any, message: Any) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+from lanternpipe.kafka.clients import CLIENT_VERSION
 from lanternpipe.kafka.stats import Figure
 from lanternpipe.records import TopicPartition
 from lanternpipe.runtime.lag import Lag
@@ -14,7 +16,7 @@ from lanternpipe.telemetry import catalogue
 from lanternpipe.telemetry.logs import PipelineLog
 from lanternpipe.telemetry.metrics import Sample
 from lanternpipe.telemetry.spans import SpanQueue
-from lanternpipe.telemetry.traces import RecordTracer
+from lanternpipe.version import VERSION
 
 BY_NAME = {metric.name: metric for metric in catalogue.METRICS}
 # Kinds of dead letters for which the input is not to blame.
@@ -34,7 +36,6 @@ class Identity(NamedTuple):
         group: The consumer group.
         poll_gap_limit: Seconds between two polls after which the broker expels this process.
         config: Labels of ``pipeline_config_info``.
-        build: Labels of ``pipeline_build_info``.
     """
 
     source: str
@@ -42,7 +43,6 @@ class Identity(NamedTuple):
     group: str
     poll_gap_limit: float
     config: tuple[str, ...]
-    build: tuple[str, ...]
 
 
 def samples(
@@ -83,7 +83,7 @@ def _samples(
     now: float,
 ) -> Iterator[Sample]:
     """Yield the samples, without the name of the group before their own labels."""
-    yield Sample(catalogue.BUILD, 1, who.build)
+    yield build_sample()
     yield Sample(catalogue.CONFIG, 1, who.config)
     yield from _ledger(who, sight)
     yield from _partitions(sight, lags, watermarks, stable)
@@ -97,10 +97,28 @@ def _samples(
         yield Sample(catalogue.DEAD_LETTERS_AGE, age, (who.dead_letters,))
     yield Sample(catalogue.POLL_GAP_LIMIT, who.poll_gap_limit)
     yield from _measured(who, sight)
+    yield from client_samples(clients)
+
+
+def build_sample() -> Sample:
+    """Return what runs, and of what it is made."""
+    made_of = (VERSION, platform.python_version(), CLIENT_VERSION, catalogue.SEMCONV)
+    return Sample(catalogue.BUILD, 1, made_of)
+
+
+def client_samples(clients: Mapping[str, Iterable[Figure]]) -> Iterator[Sample]:
+    """Yield the statistics of clients, by their names."""
     for client, figures in clients.items():
         for figure in figures:
             labels = (client, figure.broker) if figure.broker else (client,)
             yield Sample(BY_NAME[figure.metric], figure.value, labels)
+
+
+def sent_samples(topic: str, acknowledged: int, failures: Mapping[str, int]) -> Iterator[Sample]:
+    """Yield what became of the records of a producer."""
+    yield Sample(catalogue.SENT, acknowledged, (topic, ""))
+    for code, count in failures.items():
+        yield Sample(catalogue.SENT, count, (topic, code))
 
 
 def log_samples(log: PipelineLog) -> Iterator[Sample]:
@@ -112,12 +130,11 @@ def log_samples(log: PipelineLog) -> Iterator[Sample]:
     yield Sample(catalogue.LOG_DROPPED, log.dropped)
 
 
-def span_samples(spans: SpanQueue, tracer: RecordTracer) -> Iterator[Sample]:
+def span_samples(spans: SpanQueue, capped: int) -> Iterator[Sample]:
     """Yield what became of spans."""
     yield Sample(catalogue.SPAN_FATES, spans.exported, ("exported",))
     yield Sample(catalogue.SPAN_FATES, spans.dropped, ("dropped",))
-    yield Sample(catalogue.SPAN_FATES, tracer.capped, ("capped",))
-    yield Sample(catalogue.LINKS_OMITTED, tracer.links_omitted)
+    yield Sample(catalogue.SPAN_FATES, capped, ("capped",))
 
 
 def cause(outcome: str, reason: str) -> str:

@@ -1,4 +1,7 @@
-"""One process of a pipeline under test, and what it says in its log."""
+"""One process of a pipeline under test, and what it says in its log.
+
+A processor by default; ``module`` may also be a producer or a witness that serves metrics.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +64,7 @@ class Processor:
     @property
     def metrics(self) -> str:
         """Where the process serves its metrics, as it says itself."""
-        (line,) = self.events("processor_starting")
+        (line,) = self.events("processor_starting", "serving")
         return str(line["metrics"])
 
     def start(self) -> Self:

@@ -54,7 +54,7 @@ ARROWS: dict[str, set[str]] = {
         "telemetry",
     },
     "__init__": {"errors", "letter", "pipeline", "producer", "version"},
-    "publish": {"kafka", "measures", "records", "runtime", "telemetry"},
+    "publish": {"kafka", "measures", "records", "runtime", "telemetry", "version"},
     "exit_codes": {"errors"},
     "__main__": {"cli"},
 }
@@ -113,7 +113,7 @@ def test_arrows(path: Path) -> None:
     if part in ARROWS:
         assert imported_parts(path) <= ARROWS[part]
     else:
-        assert part in {"app", "assembly", "cli", "demo", "produce", "testing"}, (
+        assert part in {"app", "assembly", "cli", "demo", "produce", "testing", "witness"}, (
             f"{part} has no arrows yet"
         )
         assert not imported_parts(path) & NOT_EVEN_ROOTS
@@ -122,7 +122,7 @@ def test_arrows(path: Path) -> None:
 def test_only_roots_import_the_composition() -> None:
     """``app`` is imported by the command line and the demo, the command line by nobody."""
     users = {part_of(path) for path in LANTERNPIPE if "app" in imported_parts(path)}
-    assert users <= {"cli", "demo", "produce"}
+    assert users <= {"cli", "demo", "produce", "witness"}
 
 
 @pytest.mark.parametrize("path", LANTERNPIPE + LOGINS, ids=name_of)

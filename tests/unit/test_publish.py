@@ -14,7 +14,7 @@ from lanternpipe.runtime.process import Sight
 from lanternpipe.runtime.watermarks import Watermarks
 from lanternpipe.telemetry.metrics import open_metrics
 
-WHO = Identity("in", "in.dlq", "group", 300.0, ("app", "group", "exactly-once", "f"), tuple("abcd"))
+WHO = Identity("in", "in.dlq", "group", 300.0, ("app", "group", "exactly-once", "f"))
 HERE = TopicPartition("in", 0)
 
 

@@ -13,6 +13,7 @@ from lanternpipe.errors import ConfigError
 
 EXIT_DIFFERS = 1
 EXIT_UNHEALTHY = 1
+WATCH_EVERY, SERVE_EVERY = 2.0, 5.0  # seconds
 
 
 def add(verbs: Verbs) -> None:
@@ -31,7 +32,12 @@ def add(verbs: Verbs) -> None:
     )
     added.add_argument("--group", help="another group than the configured one")
     added.add_argument("--watch", action="store_true", help="again and again")
-    added.add_argument("--every", type=arguments.positive, default=2.0, help="seconds (default 2)")
+    added.add_argument(
+        "--serve", action="store_true", help="as metrics, with probes, on PIPELINE_HTTP__PORT"
+    )
+    added.add_argument(
+        "--every", type=arguments.positive, help="seconds (default 2, with --serve 5)"
+    )
     added.add_argument("--json", action="store_true", help="for programs")
 
     added = verbs.add(
@@ -106,11 +112,21 @@ def _lag(options: argparse.Namespace) -> int:
     from lanternpipe.ops import lag
     from lanternpipe.topology import topic_names
 
+    if options.serve and (options.watch or options.json):
+        raise ConfigError("lag: --serve goes with neither --watch nor --json")
     settings, pipeline, log = opened("lag", stream=sys.stderr)
     kafka = settings.kafka
     if options.group:
         kafka = kafka.model_copy(update={"group_id": options.group})
-    reader = lag.LagReader(kafka, topic_names(settings, pipeline).input, log=log)
+    names = topic_names(settings, pipeline)
+    if options.serve:
+        from lanternpipe.witness import serve_lag
+
+        topics = (names.input, names.replay)
+        serve_lag(settings, kafka, topics, log, every=options.every or SERVE_EVERY)
+        return 0
+    every = options.every or WATCH_EVERY
+    reader = lag.LagReader(kafka, [names.input], log=log)
     console = Console()
     if not options.watch:
         found = reader.read()
@@ -119,11 +135,11 @@ def _lag(options: argparse.Namespace) -> int:
         else:
             console.print(lag.as_table(kafka.group_id, found))
     elif options.json:
-        for found in lag.watch(reader.read, options.every):
+        for found in lag.watch(reader.read, every):
             print(json.dumps(lag.as_json(kafka.group_id, found)), flush=True)
     else:
         with Live(console=console, auto_refresh=False) as live:
-            for found in lag.watch(reader.read, options.every):
+            for found in lag.watch(reader.read, every):
                 live.update(lag.as_table(kafka.group_id, found), refresh=True)
     return 0
 

@@ -34,6 +34,9 @@ def add(verbs: Verbs) -> None:
     _samples(added, rate="100; max for --input", poison=0.0)
     added.add_argument("--count", type=arguments.count, help="how many; by default no end")
     added.add_argument("--large", action="store_true", help="poison may be a value of 900 kB")
+    added.add_argument(
+        "--serve", action="store_true", help="metrics and probes on PIPELINE_HTTP__PORT"
+    )
     added.add_argument("--input", metavar="FILE", help="send these JSON lines; - reads from stdin")
 
     verbs.add(
@@ -110,6 +113,7 @@ def _produce(options: argparse.Namespace) -> int:
         large=options.large,
         seed=options.seed,
         lines=lines,
+        serve=options.serve,
     )
     producer = produce_events(settings, pipeline, asked, log, progress)
     if on_terminal:

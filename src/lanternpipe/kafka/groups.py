@@ -1,8 +1,12 @@
-"""Who reads a topic, as far as the broker knows: groups that have committed offsets on it."""
+"""Groups, as far as the broker knows: who has committed offsets on a topic, and who is in one."""
 
 from __future__ import annotations
 
-from lanternpipe.errors import FatalFailure
+from typing import NamedTuple
+
+from confluent_kafka.admin import AdminClient
+
+from lanternpipe.errors import FatalFailure, KafkaFailure
 from lanternpipe.kafka.admin import (
     REQUEST_SECONDS,
     answer,
@@ -12,6 +16,7 @@ from lanternpipe.kafka.admin import (
 )
 from lanternpipe.kafka.config import client_config
 from lanternpipe.ports import Log
+from lanternpipe.records import TopicPartition
 from lanternpipe.settings import KafkaSettings
 
 
@@ -38,3 +43,38 @@ def groups_on(kafka: KafkaSettings, topic: str, *, log: Log) -> list[str]:
         if any(offset is not None for offset in offsets.values()):
             found.append(group)
     return found
+
+
+class Members(NamedTuple):
+    """Who is in a group.
+
+    Attributes:
+        number: How many it has.
+        partitions: What they have been given.
+    """
+
+    number: int
+    partitions: frozenset[TopicPartition]
+
+
+def members_of(admin: AdminClient, group: str) -> Members:
+    """Return who is in a group; nobody where there is no such group.
+
+    Raises:
+        KafkaFailure: The broker did not answer.
+    """
+    (future,) = admin.describe_consumer_groups([group], request_timeout=REQUEST_SECONDS).values()
+    try:
+        members = answer(future, f"describing group {group}").members
+    except KafkaFailure as failure:
+        if failure.code == "GROUP_ID_NOT_FOUND":
+            return Members(0, frozenset())
+        raise
+    return Members(
+        len(members),
+        frozenset(
+            TopicPartition(at.topic, at.partition)
+            for member in members
+            for at in member.assignment.topic_partitions
+        ),
+    )

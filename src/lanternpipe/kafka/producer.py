@@ -223,13 +223,17 @@ class ReportingProducer:
     Args:
         config: As made by ``producer_config``.
         log: Writes log lines.
+
+    Attributes:
+        statistics: What the client tells of itself, where it is configured to.
     """
 
     def __init__(self, config: Config, *, log: Log) -> None:
         # Without a report of success, a caller could not tell acknowledged from waiting.
         reporting = {"delivery.report.only.error": False}
-        hooks = Events("producer", log).hooks()
-        self._producer = opened(Producer, {**config, **hooks, **reporting})
+        events = Events("producer", log)
+        self.statistics = events.statistics
+        self._producer = opened(Producer, {**config, **events.hooks(), **reporting})
 
     def __len__(self) -> int:
         """Return how many records wait for their acknowledgement."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from rich.console import Group, RenderableType
@@ -31,24 +31,28 @@ class PartitionLag(NamedTuple):
     Attributes:
         partition: Which one.
         committed: The committed offset; None when there is none.
+        first: The first offset that exists.
         end: The last stable offset.
+        high: The high watermark.
         records: What is left; all that exists when nothing was committed.
         seconds: Age of the oldest record left; None when it could not be read.
     """
 
     partition: TopicPartition
     committed: int | None
+    first: int
     end: int
+    high: int
     records: int
     seconds: float | None
 
 
 class LagReader:
-    """Reads the lag of one group on one topic, again and again.
+    """Reads the lag of one group, again and again.
 
     Args:
         kafka: The connection and the group.
-        topic: The input topic.
+        topics: What the group reads.
         log: Writes log lines.
         clock: Seconds since 1970.
     """
@@ -56,14 +60,14 @@ class LagReader:
     def __init__(
         self,
         kafka: KafkaSettings,
-        topic: str,
+        topics: Sequence[str],
         *,
         log: Log,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._config = client_config(kafka)
         self._group = kafka.group_id
-        self._topic = topic
+        self._topics = topics
         self._log = log
         self._clock = clock
         self._admin = open_admin(self._config, log=log)
@@ -73,17 +77,13 @@ class LagReader:
         """Return the lag of every partition.
 
         Raises:
-            TopicError: The topic does not exist.
+            TopicError: A topic does not exist.
             KafkaFailure: The broker did not answer.
         """
-        partitions = describe_partitions(self._admin, self._topic)
-        if not partitions:
-            raise TopicError(
-                f"{self._topic} does not exist; create it with `lanternpipe topics apply`"
-            )
+        partitions = [at for topic in self._topics for at in self._partitions(topic)]
         committed = group_offsets(self._config, self._group, partitions, log=self._log)
         ends = self._ends.last_stable(partitions)
-        firsts = self._ends.first(partitions)
+        firsts, highs = self._ends.first(partitions), self._ends.high(partitions)
         starts = {
             at: max(firsts[at], offset if (offset := committed.get(at)) is not None else 0)
             for at in partitions
@@ -95,12 +95,20 @@ class LagReader:
             PartitionLag(
                 at,
                 committed.get(at),
+                firsts[at],
                 ends[at],
+                highs[at],
                 max(0, ends[at] - starts[at]),
                 _age(now, at in behind, stamps.get(at)),
             )
             for at in partitions
         ]
+
+    def _partitions(self, topic: str) -> list[TopicPartition]:
+        partitions = describe_partitions(self._admin, topic)
+        if not partitions:
+            raise TopicError(f"{topic} does not exist; create it with `lanternpipe topics apply`")
+        return partitions
 
 
 def _age(now: float, behind: bool, stamp: int | None) -> float | None:  # noqa: FBT001  # two lines

@@ -29,11 +29,21 @@ class Health:
         stuck_after: Seconds without a turn of the loop after which the process counts as stuck.
         log: Says once that something is waited for, and once that it is back.
         clock: Monotonic seconds.
+        until_ready: What is said before ``joined``.
+        once_ready: What is said afterwards, when all is well.
     """
 
     def __init__(
-        self, *, stuck_after: float, log: Log, clock: Callable[[], float] = time.monotonic
+        self,
+        *,
+        stuck_after: float,
+        log: Log,
+        clock: Callable[[], float] = time.monotonic,
+        until_ready: str = "has not joined the group yet",
+        once_ready: str = "has an assignment",
     ) -> None:
+        self._until_ready = until_ready
+        self._once_ready = once_ready
         self._stuck_after = stuck_after
         self._log = log
         self._clock = clock
@@ -50,7 +60,7 @@ class Health:
         self._beat_at = self._clock()
 
     def joined(self) -> None:
-        """An assignment has been received."""
+        """An assignment has been received, or whatever else it takes to be ready."""
         self._joined = True
 
     def stopping(self) -> None:
@@ -103,7 +113,7 @@ class Health:
         if self._stopping:
             return Verdict(ok=False, reason="stopping")
         if not self._joined:
-            return Verdict(ok=False, reason="has not joined the group yet")
+            return Verdict(ok=False, reason=self._until_ready)
         if self._unready is not None:
             return Verdict(ok=False, reason=self._unready)
-        return Verdict(ok=True, reason="has an assignment")
+        return Verdict(ok=True, reason=self._once_ready)

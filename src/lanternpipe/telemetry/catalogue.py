@@ -12,6 +12,7 @@ SEMCONV: Final = "1.44.0"
 SCHEMA_URL: Final = f"https://opentelemetry.io/schemas/{SEMCONV}"
 
 Kind = Literal["counter", "gauge", "histogram", "info"]
+Teller = Literal["processor", "producer", "lag"]
 
 
 class Metric(NamedTuple):
@@ -24,6 +25,7 @@ class Metric(NamedTuple):
         labels: Names of its labels.
         meaning: One sentence.
         zeros: Label values, of the last labels, that exist at 0 before anything has happened.
+        teller: Which program tells it.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Metric(NamedTuple):
     labels: tuple[str, ...]
     meaning: str
     zeros: tuple[tuple[str, ...], ...] = ()
+    teller: Teller = "processor"
 
     @property
     def exposed(self) -> str:
@@ -292,6 +295,78 @@ LINKS_OMITTED = Metric(
     (),
     "Links from a batch's span to its records for which there was no room.",
 )
+SENT = Metric(
+    "messaging_client_sent_messages",
+    "counter",
+    "records",
+    ("messaging_destination_name", "error_type"),
+    "Records whose sending has ended; acknowledged where there is no error.",
+    # What becomes of a record that the broker cannot take for as long as the client waits.
+    zeros=(("",), ("_MSG_TIMED_OUT",)),
+    teller="producer",
+)
+
+
+def _outside(name: str, unit: str, labels: tuple[str, ...], meaning: str) -> Metric:
+    return Metric(name, "gauge", unit, labels, meaning, teller="lag")
+
+
+GROUP_LAG_RECORDS = _outside(
+    *("pipeline_group_lag_records", "records", PARTITION),
+    "Last stable offset minus committed offset.",
+)
+GROUP_LAG_SECONDS = _outside(
+    *("pipeline_group_lag_seconds", "seconds", PARTITION),
+    "Age of the oldest record that is not committed, 0 when there is none.",
+)
+GROUP_COMMITTED = _outside(
+    *("pipeline_group_committed_offset", "offset", PARTITION),
+    "Offset that the group has committed.",
+)
+GROUP_END = _outside(
+    *("pipeline_group_end_offset", "offset", PARTITION),
+    "Last stable offset; its rate is that of records coming in.",
+)
+GROUP_FIRST = _outside(
+    *("pipeline_group_first_offset", "offset", PARTITION), "First offset that the broker still has."
+)
+GROUP_OPEN_TRANSACTION = _outside(
+    *("pipeline_group_open_transaction_records", "records", PARTITION),
+    "High watermark minus last stable offset: held back by transactions upstream that are open.",
+)
+GROUP_LOST = _outside(
+    *("pipeline_group_lost_records", "records", PARTITION),
+    "Records that were deleted before the group had committed them.",
+)
+GROUP_RETENTION = _outside(
+    *("pipeline_group_retention_used_ratio", "", PARTITION),
+    "How much of what the topic keeps is not committed, by time or by size; from 1 on records "
+    "are deleted unread.",
+)
+GROUP_MEMBERS = _outside(
+    "pipeline_group_members", "members", GROUP, "Members of the group, as the broker counts them."
+)
+GROUP_UNASSIGNED = _outside(
+    *("pipeline_group_unassigned_partitions", "partitions", ("group", "topic")),
+    "Partitions that no member of the group reads.",
+)
+GROUP_ANSWERED = _outside(
+    *("pipeline_group_answered_timestamp_seconds", "seconds since 1970", GROUP),
+    "When the broker last answered all of this; without a recent answer the rest is missing.",
+)
+WITNESS: Final = (
+    GROUP_LAG_RECORDS,
+    GROUP_LAG_SECONDS,
+    GROUP_COMMITTED,
+    GROUP_END,
+    GROUP_FIRST,
+    GROUP_OPEN_TRANSACTION,
+    GROUP_LOST,
+    GROUP_RETENTION,
+    GROUP_MEMBERS,
+    GROUP_UNASSIGNED,
+    GROUP_ANSWERED,
+)
 STATS_AGE = Metric(
     "rdkafka_stats_age_seconds",
     "gauge",
@@ -376,6 +451,8 @@ METRICS: Final[tuple[Metric, ...]] = (
     SPAN_FATES,
     LINKS_OMITTED,
     *CLIENT_METRICS,
+    SENT,
+    *WITNESS,
 )
 
 
@@ -471,6 +548,7 @@ LOG_LINES: Final[dict[str, LogLine]] = {
         "A processor begins, with what it was told.",
         *("app", "brokers", "group", "delivery", "instance", "metrics"),
     ),
+    "serving": _line("Metrics and probes can be had from now on.", "metrics"),
     "traces_not_delivered": _line(
         "The Collector takes no spans, or fewer than are made; said once.",
         *("dropped", "endpoint", "hint"),
