@@ -51,9 +51,10 @@ class Told:
         return body["ok"], body["reason"]
 
 
-def test_the_witness_sees_a_group_with_and_without_members(deploy: Deploy) -> None:
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_the_witness_sees_a_group_with_and_without_members(deploy: Deploy, protocol: str) -> None:
     """Lag, members and unread partitions are told while processors come and when all are gone."""
-    deployment = deploy(partitions=3)
+    deployment = deploy(partitions=3, KAFKA__GROUP_PROTOCOL=protocol)
     send(deployment, list(workload(1, 300)))
     told = Told(Processor(deployment, "witness", module=WITNESS))
     source, group = deployment.input, deployment.group
