@@ -3,7 +3,7 @@
 A configuration is run as it is, but for what belongs to this machine, which is laid over it: ports,
 the files that are read and written. So these names are given: the receivers ``otlp`` and
 ``file_log``, the exporters ``file/traces`` and ``file/logs``, the extensions ``file_storage`` and
-``health_check``. Only the last must be there, switched on.
+``health_check``. Only the last must be there, switched on. A test may lay more over it.
 
 One file exporter for two kinds of pipelines would not do: the first pipeline that stops closes the
 file, and what the other still holds then makes the Collector panic (seen with 0.150.0).
@@ -38,7 +38,12 @@ class Collector(Server):
     """
 
     def __init__(
-        self, config: str | Path, folder: Path, group: int, environment: Mapping[str, str]
+        self,
+        config: str | Path,
+        folder: Path,
+        group: int,
+        environment: Mapping[str, str],
+        over: Mapping[str, Any],
     ) -> None:
         http, grpc, health, metrics = free_ports(4)
         self.address, self.grpc_address = f"{HOST}:{http}", f"{HOST}:{grpc}"
@@ -70,17 +75,22 @@ class Collector(Server):
             },
             "extensions": {
                 "health_check": {"endpoint": f"{HOST}:{health}"},
-                "file_storage": {"directory": str(storage)},
+                "file_storage": {
+                    "directory": str(storage),
+                    "compaction": {"directory": str(storage)},
+                },
             },
             "service": {"telemetry": {"metrics": _metrics_at(metrics)}},
         }
-        over = folder / "here.yaml"
-        over.write_text(json.dumps(here, indent=1))  # JSON is YAML, too
+        files = [given.resolve()]
+        for name, layer in (("here", here), ("over", over)):
+            files.append(folder / f"{name}.yaml")
+            files[-1].write_text(json.dumps(layer, indent=1))  # JSON is YAML, too
         super().__init__(
             "collector",
             folder,
             group,
-            command=[str(binary(COLLECTOR)), f"--config={given.resolve()}", f"--config={over}"],
+            command=[str(binary(COLLECTOR)), *(f"--config={file}" for file in files)],
             ready=(f"{HOST}:{health}", "/"),
             environment=environment,
         )
@@ -104,6 +114,7 @@ def collector(
     config: str | Path,
     *,
     environment: Mapping[str, str] | None = None,
+    over: Mapping[str, Any] | None = None,
     directory: Path | None = None,
 ) -> Iterator[Collector]:
     """Run a Collector.
@@ -111,11 +122,12 @@ def collector(
     Args:
         config: The YAML itself, or a file of it.
         environment: Variables that the configuration names as ``${env:NAME}``.
+        over: What else to lay over the configuration.
         directory: Where its files go and stay. By default a temporary folder.
     """
 
     def make(folder: Path, group: int) -> Collector:
-        return Collector(config, folder, group, environment or {})
+        return Collector(config, folder, group, environment or {}, over or {})
 
     with running(make, directory) as server:
         yield server
