@@ -5,13 +5,20 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all stack lint types logins unit contract integration docs chaos bench bench-latency bench-telemetry lock generate clean
+.PHONY: help demo up down test test-all stack lint types logins unit contract integration docs chaos bench bench-latency bench-telemetry lock generate clean
 
 help: ## Show this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.runtime ## See the pipeline at work: no Docker, no Java, no account
 	@$(BIN)/lanternpipe demo $(ARGS)
+
+up: ## The pipeline and its whole monitoring, in Docker (docs/stack.md); ends with links
+	@docker compose up --detach --build --wait $(ARGS)
+	@$(PYTHON) deploy/compose/links.py
+
+down: ## Stop all that and remove its containers, network and data
+	@docker compose --profile '*' down --volumes --remove-orphans $(ARGS)
 
 test: $(VENV)/.dev ## Lint, types and all tests that this machine can run, in about eight minutes
 	@$(BIN)/python -m tests.announce
