@@ -80,6 +80,19 @@ PROMETHEUS = Component(
 )
 COMPONENTS = (COLLECTOR, PROMETHEUS)
 
+# No server: it reads deploy/compose as `docker compose` does, where that is not installed.
+COMPOSE = Component(
+    name="Docker Compose",
+    version="v5.6.0",
+    programs=("cmd",),  # Go names it after its folder
+    variable="COMPOSE_BINARY",
+    module=MODULES / "compose",
+    build=(
+        "-ldflags=-s -w -X github.com/docker/compose/v5/internal.Version=v5.6.0",
+        "github.com/docker/compose/v5/cmd",
+    ),
+)
+
 
 def binary(component: Component, program: str = "") -> Path:
     """Return the server's binary, or that of another of its programs; build it if need be."""
