@@ -40,7 +40,7 @@ from lanternpipe.testing.kafka_install import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 __all__ = [
     "QUICK_START",
@@ -230,7 +230,7 @@ def kafka_cluster(
     *,
     properties: Mapping[str, str] | None = None,
     heap: str = "512m",
-    jvm_flags: Sequence[str] = QUICK_START,
+    jvm_flags: Sequence[str] | Callable[[int], Sequence[str]] = QUICK_START,
     directory: Path | None = None,
     side_doors: Sequence[int] = (),
 ) -> Iterator[KafkaCluster]:
@@ -243,7 +243,9 @@ def kafka_cluster(
         properties: Broker settings on top of ours, as in ``server.properties``.
         heap: The largest heap of each broker.
         jvm_flags: More flags of the brokers' JVMs. ``QUICK_START`` holds the compiler back, which
-            nearly halves the CPU time of a start. A benchmark gives ``()``.
+            nearly halves the CPU time of a start. A benchmark gives ``()``. A function gives
+            each broker its own, by its number, such as the port of an agent; it is asked again
+            where a port was taken.
         directory: Where data and logs go; the logs stay there. By default a temporary folder.
         side_doors: A port for each broker, or none. Clients that come by a broker's side door
             are told that it listens there, so that a proxy at that port has all they say.
@@ -258,7 +260,10 @@ def kafka_cluster(
         return
     engine = engine_of(provider)
     root = directory or Path(tempfile.mkdtemp(prefix="lanternpipe-kafka-"))
-    flags = (f"-Xmx{heap}", *jvm_flags)
+
+    def flags(number: int) -> Sequence[str]:
+        return (f"-Xmx{heap}", *(jvm_flags(number) if callable(jvm_flags) else jvm_flags))
+
     with ExitStack() as stack:
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -278,7 +283,7 @@ def _started(
     engine: Engine,
     count: int,
     properties: Mapping[str, str],
-    flags: Sequence[str],
+    flags: Callable[[int], Sequence[str]],
     root: Path,
     side_doors: Sequence[int],
 ) -> Iterator[KafkaCluster]:
@@ -291,7 +296,7 @@ def _started(
         side = sides[number - 1] if sides else None
         if side is not None:
             settings = with_side_door(settings, side, side_doors[number - 1], engine.bind)
-        script = start_script(engine, cluster_id, {**settings, **properties}, flags)
+        script = start_script(engine, cluster_id, {**settings, **properties}, flags(number))
         brokers.append(_Broker(number, port, engine, script, root / f"broker-{number}", side))
     numbers = [broker.number for broker in brokers]
     with ExitStack() as stack:

@@ -132,10 +132,22 @@ def _output(command: Sequence[str]) -> str | None:
     return done.stdout + done.stderr if done.returncode == 0 else None
 
 
-def fetch_jars(mvn: str, environment: Mapping[str, str], pom: Path = POM) -> Path:
-    """Return the folder of Kafka's jars; the first call on a machine fetches them."""
+def fetch_jars(
+    mvn: str,
+    environment: Mapping[str, str],
+    pom: Path = POM,
+    name: str = f"kafka-{KAFKA_VERSION}",
+) -> Path:
+    """Return the folder of Kafka's jars; the first call on a machine fetches them.
+
+    Args:
+        mvn: Maven.
+        environment: Says where the cache is.
+        pom: Names the jars.
+        name: Of the folder in the cache.
+    """
     cache = environment.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(cache, "lanternpipe", f"kafka-{KAFKA_VERSION}")
+    folder = Path(cache, "lanternpipe", name)
     jars = folder / "lib"
     if jars.is_dir():
         return jars
