@@ -1,1 +1,1 @@
-"""A real OpenTelemetry Collector and a real Prometheus as processes of this machine."""
+"""A real Collector, a real Prometheus and a real Alertmanager as processes of this machine."""

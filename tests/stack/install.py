@@ -1,8 +1,9 @@
-"""Where the real Collector and Prometheus come from: Go builds them from pinned sources.
+"""Where the real servers of the monitoring come from: Go builds them from pinned sources.
 
 Each has a folder below ``go``, whose go.mod and go.sum name every module by version and hash. The
 binaries are kept in the user's cache, under a hash of all that goes into them. A binary that is
-there already may be named instead: ``OTELCOL_BINARY``, ``PROMETHEUS_BINARY``.
+there already may be named instead: ``OTELCOL_BINARY``, ``PROMETHEUS_BINARY``,
+``ALERTMANAGER_BINARY``.
 """
 
 from __future__ import annotations
@@ -78,7 +79,19 @@ PROMETHEUS = Component(
         "github.com/prometheus/prometheus/cmd/promtool",
     ),
 )
-COMPONENTS = (COLLECTOR, PROMETHEUS)
+ALERTMANAGER = Component(
+    name="Alertmanager",
+    version="0.28.1",
+    programs=("alertmanager", "amtool"),
+    variable="ALERTMANAGER_BINARY",
+    module=MODULES / "alertmanager",
+    build=(
+        "-ldflags=-s -w -X github.com/prometheus/common/version.Version=0.28.1",
+        "github.com/prometheus/alertmanager/cmd/alertmanager",
+        "github.com/prometheus/alertmanager/cmd/amtool",
+    ),
+)
+COMPONENTS = (COLLECTOR, PROMETHEUS, ALERTMANAGER)
 
 # No server: it reads deploy/compose as `docker compose` does, where that is not installed.
 COMPOSE = Component(

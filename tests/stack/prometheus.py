@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,24 +45,12 @@ class Prometheus(Server):
 
     def __init__(
         self,
-        targets: Mapping[str, Sequence[str]],
-        rules: Sequence[Path],
+        config: Mapping[str, Any],
+        environment: Mapping[str, str],
         folder: Path,
         group: int,
     ) -> None:
         self.address = f"{HOST}:{free_ports(1)[0]}"
-        config = {
-            "global": {
-                "scrape_interval": "1s",
-                "scrape_timeout": "1s",
-                "evaluation_interval": "1s",
-            },
-            "rule_files": [str(file.resolve()) for file in rules],
-            "scrape_configs": [
-                {"job_name": job, "static_configs": [{"targets": list(addresses)}]}
-                for job, addresses in targets.items()
-            ],
-        }
         file = folder / "prometheus.yaml"
         file.write_text(json.dumps(config, indent=1))  # JSON is YAML, too
         super().__init__(
@@ -77,6 +66,7 @@ class Prometheus(Server):
                 "--scrape.discovery-reload-interval=100ms",  # 5 s by default until the first scrape
             ],
             ready=(self.address, "/-/ready"),
+            environment=environment,
         )
 
     def query(self, expression: str) -> list[Sample]:
@@ -87,6 +77,10 @@ class Prometheus(Server):
         if data["resultType"] != "vector":
             raise StackError(f"a {data['resultType']} has many values: {expression}")
         return [Sample(each["metric"], float(each["value"][1])) for each in data["result"]]
+
+    def reload(self) -> None:
+        """Let it read its configuration and its rules anew."""
+        self._send(signal.SIGHUP)
 
     def query_exemplars(self, expression: str, start: float, end: float) -> list[Exemplar]:
         """Return the exemplars of the series in an expression, between two Unix times."""
@@ -135,14 +129,40 @@ def prometheus(
         rules: Files of alerting and recording rules.
         directory: Where its files go and stay. By default a temporary folder.
     """
-
-    def make(folder: Path, group: int) -> Prometheus:
-        return Prometheus(targets, rules, folder, group)
-
-    with running(make, directory) as server:
+    config = {
+        "global": dict.fromkeys(EACH_SECOND, "1s"),
+        "rule_files": [str(file.resolve()) for file in rules],
+        "scrape_configs": [
+            {"job_name": job, "static_configs": [{"targets": list(addresses)}]}
+            for job, addresses in targets.items()
+        ],
+    }
+    with configured_prometheus(config, directory=directory) as server:
         if targets:
             what = f"one of the targets is up: {dict(targets)}"
             until(lambda: bool(server.query("up == 1")), UP_SECONDS, what)
+        yield server
+
+
+@contextmanager
+def configured_prometheus(
+    config: Mapping[str, Any],
+    *,
+    environment: Mapping[str, str] | None = None,
+    directory: Path | None = None,
+) -> Iterator[Prometheus]:
+    """Run a Prometheus with a configuration of its own.
+
+    Args:
+        config: As in its file.
+        environment: Variables that the configuration names as ``${NAME}``.
+        directory: Where its files go and stay. By default a temporary folder.
+    """
+
+    def make(folder: Path, group: int) -> Prometheus:
+        return Prometheus(config, environment or {}, folder, group)
+
+    with running(make, directory) as server:
         yield server
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests.chaos.waiting import until
 from tests.stack.collector import Collector, collector
-from tests.stack.install import COLLECTOR, PROMETHEUS, StackError, binary
+from tests.stack.install import COMPONENTS, StackError, binary
 from tests.stack.prometheus import prometheus
 from tests.stack.server import HOST, ask
 
@@ -288,8 +288,8 @@ def test_wrong_expression_is_told() -> None:
         server.query("sum(")
 
 
-@pytest.mark.parametrize("component", [COLLECTOR, PROMETHEUS], ids=lambda each: each.name)
+@pytest.mark.parametrize("component", COMPONENTS, ids=lambda each: each.name)
 def test_programs_come_with_the_build(component: Any) -> None:
-    """Each program of a build is there to be run, promtool among them."""
+    """Each program of a build is there to be run, promtool and amtool among them."""
     for program in component.programs:
         assert binary(component, program).is_file()

@@ -1,4 +1,4 @@
-"""Finding and building a real Collector and Prometheus: the parts that need neither."""
+"""Finding and building the real servers of the monitoring: the parts that need none of them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.stack import announce
+from tests.stack import announce, jmx_exporter
 from tests.stack.install import (
+    ALERTMANAGER,
     COLLECTOR,
     COMPONENTS,
     PROMETHEUS,
@@ -146,4 +147,8 @@ def test_versions_are_those_of_the_sources() -> None:
     major, minor, patch = PROMETHEUS.version.split(".")
     pinned = f"github.com/prometheus/prometheus v0.{major}{minor}.{patch}\n"
     assert pinned in (PROMETHEUS.module / "go.mod").read_text()
-    assert any(f"Version={PROMETHEUS.version}" in flag for flag in PROMETHEUS.build)
+    pinned = f"github.com/prometheus/alertmanager v{ALERTMANAGER.version}\n"
+    assert pinned in (ALERTMANAGER.module / "go.mod").read_text()
+    for component in (PROMETHEUS, ALERTMANAGER):
+        assert any(f"Version={component.version}" in flag for flag in component.build)
+    assert f"<version>{jmx_exporter.VERSION}</version>" in jmx_exporter.POM.read_text()
