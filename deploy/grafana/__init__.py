@@ -1,0 +1,1 @@
+"""Dashboards, how they are made, and how they come into Grafana."""

@@ -1,0 +1,1 @@
+"""Makes the dashboards: ``python -m deploy.grafana.generate`` writes them, ``--check`` compares."""
