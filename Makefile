@@ -52,9 +52,10 @@ bench-latency: $(VENV)/.dev ## Latency at 5,000 records/s, on a real Kafka (abou
 bench-telemetry: $(VENV)/.dev $(VENV)/.stock ## What each signal costs, on a real Kafka (about twelve minutes)
 	@$(BIN)/python -m benchmarks.telemetry $(ARGS)
 
-generate: $(VENV)/.dev ## Write the generated documents anew
+generate: $(VENV)/.dev ## Write the generated documents and dashboards anew
 	@env -i PATH="$(PATH)" PIPELINE_INSTANCE= $(BIN)/lanternpipe config --markdown > docs/configuration.md
 	@$(BIN)/lanternpipe config --signals > docs/metrics.md
+	@$(BIN)/python -m deploy.grafana.generate
 
 lock: $(VENV)/.dev ## Resolve the dependencies anew
 	@requirements/lock.sh $(BIN)
