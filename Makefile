@@ -27,9 +27,9 @@ test: $(VENV)/.dev ## Lint, types and all tests that this machine can run, in ab
 
 test-all: test stack chaos ## Everything
 
-stack: $(VENV)/.dev ## Tests on a real Collector and a real Prometheus (the first time builds them)
+stack: $(VENV)/.dev ## What deploy/ holds, on a real Collector, Prometheus and Alertmanager (the first time builds them)
 	@$(BIN)/python -m tests.stack.announce
-	@$(BIN)/pytest tests/stack $(ARGS)
+	@$(BIN)/pytest tests/deploy tests/stack $(ARGS)
 
 lint: $(VENV)/.dev ## Style and format
 	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet . && echo "lint: clean"
