@@ -12,6 +12,7 @@ import yaml
 from tests.stack.install import COMPOSE, binary
 
 ROOT = Path(__file__).parents[2]
+INSTALLED = ["docker", "compose"]
 OLDEST = 2, 24  # knows `include` with several files, and merges as the later ones do
 ANSWER_SECONDS = 60.0
 
@@ -22,20 +23,22 @@ def command() -> list[str]:
     Raises:
         NoComponentError: There is neither.
     """
-    installed = ["docker", "compose"]
+    return INSTALLED if is_installed() else [str(binary(COMPOSE))]
+
+
+def is_installed() -> bool:
+    """Tell whether Docker has a plugin that is new enough."""
     try:
         told = subprocess.run(
-            [*installed, "version", "--short"],
+            [*INSTALLED, "version", "--short"],
             capture_output=True,
             text=True,
             check=True,
             timeout=ANSWER_SECONDS,
         ).stdout
-        if tuple(map(int, told.strip().lstrip("v").split(".")[:2])) >= OLDEST:
-            return installed
+        return tuple(map(int, told.strip().lstrip("v").split(".")[:2])) >= OLDEST
     except (OSError, ValueError, subprocess.SubprocessError):
-        pass
-    return [str(binary(COMPOSE))]
+        return False
 
 
 def compose(*arguments: str, **variables: str) -> str:

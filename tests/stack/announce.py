@@ -1,15 +1,24 @@
-"""Says, before the tests, which real servers they will use; under CI none is a failure."""
+"""Says, before the tests, which real programs they will use; under CI they must be there."""
 
 import os
 import sys
 
-from tests.stack.install import COMPONENTS, NoComponentError, cached, describe
+from tests.deploy.compose import is_installed
+from tests.stack.install import (
+    ACTIONLINT,
+    COMPONENTS,
+    COMPOSE,
+    NoComponentError,
+    cached,
+    describe,
+)
 
 
 def main() -> int:
     """Build what is not there yet, print a line for each server; return the exit code."""
     missing = False
-    for component in COMPONENTS:
+    tools = [ACTIONLINT] if is_installed() else [ACTIONLINT, COMPOSE]
+    for component in (*COMPONENTS, *tools):
         named = os.environ.get(component.variable)
         if not named and not cached(component, os.environ).is_dir():
             print(f"{component.name}: building (once, some minutes)", flush=True)

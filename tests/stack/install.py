@@ -105,6 +105,18 @@ COMPOSE = Component(
         "github.com/docker/compose/v5/cmd",
     ),
 )
+# Nor this: it reads the workflows.
+ACTIONLINT = Component(
+    name="actionlint",
+    version="1.7.12",
+    programs=("actionlint",),
+    variable="ACTIONLINT_BINARY",
+    module=MODULES / "actionlint",
+    build=(
+        "-ldflags=-s -w -X 'github.com/rhysd/actionlint.version=version 1.7.12'",
+        "github.com/rhysd/actionlint/cmd/actionlint",
+    ),
+)
 
 
 def binary(component: Component, program: str = "") -> Path:
