@@ -111,7 +111,9 @@ def test_trace_opens_in_explore() -> None:
     assert address == "http://127.0.0.1:33000/explore"
     (pane,) = json.loads(unquote(parse_qs(query)["panes"][0])).values()
     assert pane["datasource"] == "tempo"
-    assert pane["queries"][0]["query"] == TRACE
+    (traced,) = pane["queries"]
+    assert traced["datasource"] == {"type": "tempo", "uid": "tempo"}
+    assert (traced["queryType"], traced["query"]) == ("traceql", TRACE)
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.2])
