@@ -29,6 +29,7 @@ MONITORING = {
     "loki",
 }
 OURS = PIPELINE - {"kafka"}
+FIRST_EPHEMERAL = 32_768  # of the ports that Linux gives to connections that go out
 MOST_MEMORY = 4 * 1024**3
 PINNED = re.compile(r"[^:@]+:v?\d+\.\d+(\.\d+)?\S*")
 FROM = re.compile(r"^FROM (\S+)(?: AS (\S+))?$", re.MULTILINE)
@@ -66,6 +67,7 @@ def test_ports_are_of_this_machine_alone(services: Services) -> None:
     assert {port["host_ip"] for port in published} == {"127.0.0.1"}
     ports = dict(re.findall(r"^(\w+_PORT)=(\d+)$", (ROOT / ".env").read_text(), re.MULTILINE))
     assert sorted(ports.values()) == sorted(port["published"] for port in published)
+    assert all(int(port) < FIRST_EPHEMERAL for port in ports.values())
     moved = compose("--profile", "*", "config", **dict.fromkeys(ports, "40000"))
     # Nowhere else either: as in what the broker tells its clients, or in links to Grafana.
     assert not [port for port in ports.values() if port in moved]

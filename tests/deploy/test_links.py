@@ -77,11 +77,11 @@ def serving(**answers: list[Any]) -> Iterator[Services]:
 def shown(server: Services, seconds: float = 20.0) -> dict[str, str]:
     """Return the links by name, with one server in the place of all that are asked."""
     addresses = {
-        "grafana": "127.0.0.1:33000",
+        "grafana": "127.0.0.1:21000",
         "prometheus": server.address,
-        "alertmanager": "127.0.0.1:39093",
+        "alertmanager": "127.0.0.1:27093",
         "tempo": server.address,
-        "kafka": "127.0.0.1:39092",
+        "kafka": "127.0.0.1:27092",
     }
     return dict(links.report(addresses, seconds=seconds, sleep=lambda _: None))
 
@@ -92,11 +92,11 @@ def test_links_wait_for_data() -> None:
         found = shown(server)
 
     assert [path for path, _ in server.asked] == ["/api/v1/query"] * 3 + ["/api/search"] * 4
-    assert found["Overview"].startswith("http://127.0.0.1:33000/d/lanternpipe-overview?from=")
+    assert found["Overview"].startswith("http://127.0.0.1:21000/d/lanternpipe-overview?from=")
     assert "no data" not in found["Overview"]
     assert found["Alert rules"] == f"http://{server.address}/alerts"
-    assert found["Alertmanager"] == "http://127.0.0.1:39093/#/alerts"
-    assert found["Kafka"] == "127.0.0.1:39092"
+    assert found["Alertmanager"] == "http://127.0.0.1:27093/#/alerts"
+    assert found["Kafka"] == "127.0.0.1:27092"
 
 
 def test_trace_opens_in_explore() -> None:
@@ -108,7 +108,7 @@ def test_trace_opens_in_explore() -> None:
     assert "lanternpipe-producer" in asked["q"][0]
     assert "lanternpipe-processor" in asked["q"][0]
     address, _, query = link.partition("?")
-    assert address == "http://127.0.0.1:33000/explore"
+    assert address == "http://127.0.0.1:21000/explore"
     (pane,) = json.loads(unquote(parse_qs(query)["panes"][0])).values()
     assert pane["datasource"] == "tempo"
     (traced,) = pane["queries"]
@@ -128,7 +128,7 @@ def test_links_come_without_data(seconds: float) -> None:
 
 def test_links_are_of_what_runs() -> None:
     """Without monitoring there is nothing to wait for."""
-    assert links.report({"kafka": "127.0.0.1:39092"}) == [("Kafka", "127.0.0.1:39092")]
+    assert links.report({"kafka": "127.0.0.1:27092"}) == [("Kafka", "127.0.0.1:27092")]
 
 
 def test_silent_services_are_not_an_error() -> None:
