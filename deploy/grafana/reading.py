@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -73,6 +74,6 @@ def filled(text: str, values: Mapping[str, str] = EVERYTHING) -> str:
     """
     for name in sorted(values, key=len, reverse=True):  # `$event_id` before `$event`
         text = text.replace(name, values[name])
-    if "$" in text:
+    if re.search(r"\$\w|\$\{", text):
         raise ValueError(f"a variable without a value: {text}")
     return text

@@ -26,8 +26,10 @@ UIDS = {
     )
 }
 WIDE = 24
-# Loki makes it of the resource.
-LABELS_OF_LOKI = {"service_name"}
+OF_ALERTS = {"ALERTS", "ALERTS_FOR_STATE"}  # Prometheus makes them of the alerts
+# What Loki makes of a log record besides its attributes: of the resource, of the severity; and
+# the name that the dashboards give to the line itself, which is the event's.
+OF_LOG_RECORDS = {"service_name", "severity_text", "event"}
 
 
 @pytest.fixture(name="dashboard", params=[board.file for board in BOARDS])
@@ -134,14 +136,14 @@ def test_rates_have_the_range_of_grafana() -> None:
     fixed = {
         asked.panel for asked in every("prometheus") if re.search(r"\[\d+[smhd]\]", asked.text)
     }
-    assert fixed == {"Partitions that stand still", "Stalls", "Left behind"}
+    assert fixed == {"Standing partitions", "Stalls", "Left behind"}
 
 
 @pytest.mark.parametrize("asked", every("prometheus"), ids=str)
 def test_promql_names_what_exists(asked: Asked) -> None:
     """A query parses, and names known metrics and, of ours, labels that they have."""
     expression = promql_parser.parse(filled(asked.text))
-    known, others = ours(), foreign() | recorded() | {"ALERTS"}
+    known, others = ours(), foreign() | recorded() | OF_ALERTS
     names = {str(selector.name) for selector in selectors(expression)}
     assert names
     assert names <= known.keys() | others
@@ -149,7 +151,7 @@ def test_promql_names_what_exists(asked: Asked) -> None:
         if of <= known.keys():
             allowed = frozenset().union(*(known[name] for name in of))
             assert labels <= allowed, f"{sorted(labels - allowed)} of {sorted(of)}"
-        elif of == {"ALERTS"}:
+        elif of <= OF_ALERTS:
             assert labels <= ALERTS | {"group", "topic", "partition", "instance"}
 
 
@@ -186,22 +188,18 @@ def test_log_and_trace_queries_name_what_exists() -> None:
     for each, nodes in zip(asked, parsed, strict=True):
         assert FAULTY not in {name for name, _ in nodes}, f"{each}: {each.text}"
         found = {text for name, text in nodes if name == "Identifier"}
-        allowed = (
-            fields | LABELS_OF_LOKI | {"event", "level"}
-            if each.source == "loki"
-            else ATTRIBUTES.keys()
-        )
+        allowed = fields | OF_LOG_RECORDS if each.source == "loki" else ATTRIBUTES.keys()
         assert found <= allowed, f"{each}: {sorted(found - allowed)}"
         named |= found
-    assert {"first", "event", "pipeline.event.id", "error.type"} <= named
+    assert {"first", "severity_text", "pipeline.event.id", "error.type"} <= named
     events = set(re.findall(r"[a-z]+(?:_[a-z]+)+", " ".join(_events(each.text) for each in asked)))
     assert events
     assert events <= LOG_LINES.keys()
 
 
 def _events(query: str) -> str:
-    """Return the names of events that a query asks for."""
-    return " ".join(re.findall(r'event=~?"([^"$]+)"', query))
+    """Return the names of events that a query looks for in the line."""
+    return " ".join(re.findall(r'\|[=~] "([^"]+)"', query))
 
 
 def test_broken_queries_are_seen() -> None:

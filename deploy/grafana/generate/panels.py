@@ -34,7 +34,7 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 from deploy.grafana.generate.words import COLOURS, PLAIN, Source, Steps, filtered
 
 # What makes a panel show something that is empty while all is well.
-Fault = Literal["poison", "lookup", "bug", "kill", "restart", "broker", "collector", "backlog"]
+Fault = Literal["poison", "lookup", "freeze", "kill", "backlog", "collector"]
 Builders: TypeAlias = (
     timeseries.Panel | stat.Panel | table.Panel | heatmap.Panel | statushistory.Panel | logs.Panel
 )

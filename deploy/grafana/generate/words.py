@@ -23,6 +23,8 @@ BURN: Final = "suffix: x"
 GREEN, YELLOW, ORANGE, RED = "#73BF69", "#FADE2A", "#FF9830", "#F2495C"
 BLUE, LIGHT_BLUE, PURPLE, GREY = "#5794F2", "#8AB8FF", "#B877D9", "#8E8E8E"
 
+LEVELS: Final = {"debug": GREY, "info": BLUE, "warning": ORANGE, "error": RED}
+
 # One colour for each value of a label, on every board.
 COLOURS: Final[dict[str, dict[str, str]]] = {
     "outcome": {
@@ -52,7 +54,8 @@ COLOURS: Final[dict[str, dict[str, str]]] = {
         "commit": ORANGE,
         "other": GREY,
     },
-    "level": {"debug": GREY, "info": BLUE, "warning": ORANGE, "error": RED},
+    "level": LEVELS,
+    "severity_text": LEVELS,  # as a log record calls it
     "fate": {"exported": GREEN, "dropped": RED, "capped": ORANGE},
     "event": {"assigned": GREEN, "revoked": ORANGE, "lost": RED},
     "": {"inside": BLUE, "outside": ORANGE, "limit": RED},

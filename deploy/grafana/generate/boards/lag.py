@@ -39,7 +39,7 @@ NUMBERS = (
         Query("sum(pipeline:lag_records:sum{<G>})"),
     ),
     number(
-        "Partitions that stand still",
+        "Standing partitions",
         "Partitions with waiting records whose committed offset has not moved for two minutes.",
         COUNT,
         Query(
@@ -82,7 +82,7 @@ NUMBERS = (
         loud=True,
     ),
     number(
-        "Witness's last answer",
+        "Witness's answer",
         "Time since the broker has last answered the outside witness: older than a minute, and "
         "what is seen from outside is not true any more.",
         SECONDS,
@@ -141,8 +141,8 @@ PARTITIONS = (
         ),
         rows={"group": "group", "topic": "topic", "partition": "partition"},
         by="records, outside",
-        width=14,
-        height=10,
+        width=16,
+        height=9,
     ),
     states(
         "Lag by partition over time",
@@ -155,7 +155,7 @@ PARTITIONS = (
             "{{topic}}/{{partition}}",
         ),
         steps=LATE,
-        width=10,
+        width=8,
     ),
 )
 FLOW = (

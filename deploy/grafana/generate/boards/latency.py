@@ -144,7 +144,7 @@ OWN = (
             "sum by (messaging_operation_name, error_type) (increase("
             'messaging_client_operation_duration_seconds_count{<I>, error_type!=""}<R>))',
             "{{messaging_operation_name}} {{error_type}}",
-            empty=Empty("No call fails while the broker is there.", "broker"),
+            empty=Empty("No call fails while broker and group keep a member.", "freeze"),
         ),
         bars=True,
         stacked="normal",

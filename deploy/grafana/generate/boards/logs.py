@@ -8,16 +8,23 @@ from deploy.grafana.generate.panels import Query, lines, log_lines, traces
 from deploy.grafana.generate.words import PER_SECOND
 
 ALL = '{service_name=~".+"}'
-CHOSEN = f'{ALL} | level=~"$level" | event=~"$event"'
+# The Collector makes the event's name the line itself; all else stands beside it.
+CHOSEN = f'{ALL} |~ "^(?:$event)$" | severity_text=~"$level"'
+DEAD = f'{ALL} |= "records_dead_lettered"'
+WAITED = (
+    f'{ALL} |~ "^(?:waiting_for_broker|broker_is_back|partitions_stalled|breaker_opened|'
+    'breaker_closed|partitions_lost)$"'
+)
 
 RATES = (
     lines("Lines by level", "How much is said, and how badly. What repeats is told as a number, "
           "so a flood of failures is few lines.", PER_SECOND,
-          Query(f"sum by (level) (rate({ALL} | level!=`` [$__auto]))", "{{level}}", source="loki"),
+          Query(f"sum by (severity_text) (rate({ALL} [$__auto]))", "{{severity_text}}",
+                source="loki"),
           stacked="normal", bars=True, width=12),
     lines("Lines by event", "The names are those of docs/metrics.md.", PER_SECOND,
-          Query(f"topk(10, sum by (event) (rate({ALL} | event!=`` [$__auto])))", "{{event}}",
-                source="loki"),
+          Query(f"topk(10, sum by (event) (rate({ALL} | pattern `<event>` [$__auto])))",
+                "{{event}}", source="loki"),
           stacked="normal", bars=True, width=12),
 )  # fmt: skip
 LINES = (
@@ -27,10 +34,9 @@ LINES = (
 FAILURES = (
     log_lines("Dead letters", "A line for each kind of failure of a batch, with the first record "
               "as an example: copy it into the variable event_id.",
-              Query(f'{ALL} | event="records_dead_lettered"', source="loki"), width=12),
+              Query(DEAD, source="loki"), width=12),
     log_lines("What the pipeline waited for", "Brokers that went and came, stalls, breakers.",
-              Query(f'{ALL} | event=~"waiting_for_broker|broker_is_back|partitions_stalled|'
-                    'breaker_opened|breaker_closed|partitions_lost"', source="loki"), width=12),
+              Query(WAITED, source="loki"), width=12),
 )  # fmt: skip
 ONE = (
     log_lines("Lines of one event", "Lines that name the event in event_id.",

@@ -18,10 +18,11 @@ from deploy.grafana.generate.words import (
     rising,
 )
 
+BY_ALERT = "max by (severity, alertname, group, topic, partition, instance)"
 BURNING = (Step(None, GREEN), Step(1, ORANGE), Step(14.4, RED))
 WELL = (
     number(
-        "Freshness budget left",
+        "Freshness budget",
         "Of the time in 30 days in which the worst lag may exceed 5 s (1 %), what is left. "
         "Below 0 the objective is missed.",
         SHARE,
@@ -32,7 +33,7 @@ WELL = (
         decimals=1,
     ),
     number(
-        "Handled budget left",
+        "Handled budget",
         "Of the records in 30 days that may be dead-lettered by a fault of the pipeline itself "
         "(0.1 %), what is left. Bad input does not count.",
         SHARE,
@@ -159,17 +160,18 @@ HURTS = (
     ),
     numbers(
         "Alerts that fire",
-        "What fires now, pages first. Each alert has its runbook in docs/runbooks.",
+        "What fires now, and for how long its condition has held. Each alert has its runbook in "
+        "docs/runbooks.",
         COUNT,
         (
             Column(
-                "since",
+                "for",
                 Query(
-                    "max by (severity, alertname, group, topic, partition, instance) "
-                    '(ALERTS{alertstate="firing", severity=~"page|ticket"})',
+                    f"(time() - {BY_ALERT} (ALERTS_FOR_STATE{{severity=~'page|ticket'}})) "
+                    f"and {BY_ALERT} (ALERTS{{alertstate='firing', severity=~'page|ticket'}})",
                     empty=Empty("Nothing fires while all is well.", "kill"),
                 ),
-                COUNT,
+                SECONDS,
             ),
         ),
         rows={
@@ -180,7 +182,7 @@ HURTS = (
             "partition": "partition",
             "instance": "instance",
         },
-        by="severity",
+        by="for",
         width=12,
         height=7,
     ),
