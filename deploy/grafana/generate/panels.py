@@ -105,7 +105,7 @@ def number(
     loud: bool = False,
     decimals: int | None = None,
 ) -> Panel:
-    """Return one number with its recent past.
+    """Return one number: what is so now, or nothing, and never what was so some time ago.
 
     ``loud`` ones tell good from bad from afar, ``to`` is the board that tells more, and ``none``
     is shown where there is no value.
@@ -115,7 +115,7 @@ def number(
         stat.Panel()
         .reduce_options(shared.ReduceDataOptions().calcs(["lastNotNull"]))
         .color_mode(mode)
-        .graph_mode(common.BigValueGraphMode.AREA)
+        .graph_mode(common.BigValueGraphMode.NONE)
         .text_mode(common.BigValueTextMode.VALUE)
         .no_value(none)
     )
@@ -123,7 +123,7 @@ def number(
         builder = builder.data_links([_link("More", to)])
     if decimals is not None:
         builder = builder.decimals(decimals)
-    return _dressed(builder, title, description, unit, [query], steps, width, 4)
+    return _dressed(builder, title, description, unit, [query], steps, width, 4, instant=True)
 
 
 def lines(
@@ -324,7 +324,9 @@ def _dressed(
     mode = "thresholds" if by_thresholds else "palette-classic"
     builder = builder.color_scheme(dashboard.FieldColor().mode(models.FieldColorModeId(mode)))
     for ref, query in zip(ascii_uppercase, queries, strict=False):
-        builder = builder.with_target(_target(ref, query, heat=heat, instant=instant))
+        rows = isinstance(builder, table.Panel)
+        target = _target(ref, query, heat=heat, instant=instant, rows=rows)
+        builder = builder.with_target(target)
         for name, colour in _colours(query.legend).items():
             fixed = {"mode": "fixed", "fixedColor": colour}
             builder = builder.override_by_name(name, [models.DynamicConfigValue("color", fixed)])
@@ -336,7 +338,7 @@ def _dressed(
     return Panel(title, builder, width, height, empty)
 
 
-def _target(ref: str, query: Query, *, heat: bool, instant: bool) -> Builder[Dataquery]:
+def _target(ref: str, query: Query, *, heat: bool, instant: bool, rows: bool) -> Builder[Dataquery]:
     """Return a query as its data source wants it."""
     here = models.DataSourceRef(query.source, query.source)
     if query.source == "loki":
@@ -366,7 +368,8 @@ def _target(ref: str, query: Query, *, heat: bool, instant: bool) -> Builder[Dat
         .legend_format(query.legend or "__auto")
     )
     if instant:
-        return asked.instant().format(PromQueryFormat.TABLE)
+        asked = asked.instant()
+        return asked.format(PromQueryFormat.TABLE) if rows else asked
     asked = asked.range()
     if heat:
         asked = asked.format(PromQueryFormat.HEATMAP)
