@@ -72,8 +72,8 @@ PROMETHEUS = Component(
     variable="PROMETHEUS_BINARY",
     module=MODULES / "prometheus",
     build=(
-        # Finding targets in clouds is most of the code, and a test names its targets.
-        "-tags=remove_all_sd",
+        # Finding targets in clouds is most of the code; ours are named, or found by DNS.
+        "-tags=remove_all_sd,enable_dns_sd",
         "-ldflags=-s -w -X github.com/prometheus/common/version.Version=3.16.0",
         "github.com/prometheus/prometheus/cmd/prometheus",
         "github.com/prometheus/prometheus/cmd/promtool",
