@@ -10,8 +10,10 @@ from deploy.grafana.generate.words import (
     ONE_IS_GOOD,
     PER_SECOND,
     RECORDS_PER_SECOND,
+    RED,
     SHARE,
     ZERO_IS_GOOD,
+    Step,
     falling,
 )
 
@@ -27,7 +29,7 @@ NUMBERS = (
     number("Brokers", "Brokers that the controller counts as active.", COUNT,
            Query(f"max({CONTROLLER}_activebrokercount)"), steps=ONE_IS_GOOD),
     number("Active controllers", "Exactly one broker must be it.", COUNT,
-           Query(f"sum({CONTROLLER}_activecontrollercount)"), steps=ONE_IS_GOOD),
+           Query(f"sum({CONTROLLER}_activecontrollercount)"), steps=(*ONE_IS_GOOD, Step(2, RED))),
     number("Fenced brokers", "Registered, but not (or no longer) allowed to serve.", COUNT,
            Query(f"max({CONTROLLER}_fencedbrokercount)"), steps=ZERO_IS_GOOD),
     number("Offline partitions", "Without a leader: nobody can read or write them.", COUNT,

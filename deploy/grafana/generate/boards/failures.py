@@ -17,7 +17,7 @@ FINAL = 'pipeline_records_total{<G>, outcome!~"retried|abandoned"}'
 
 NUMBERS = (
     number(
-        "Dead letters of the input's fault",
+        "Dead letters: bad input",
         "Records per second that cannot be processed as they are. "
         "`lanternpipe dlq stats` tells the kinds.",
         RECORDS_PER_SECOND,
@@ -26,7 +26,7 @@ NUMBERS = (
         width=4,
     ),
     number(
-        "Dead letters of our fault",
+        "Dead letters: our bugs",
         "Records per second that a bug of the pipeline has sent there. They count against the "
         "objective.",
         RECORDS_PER_SECOND,

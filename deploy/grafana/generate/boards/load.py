@@ -6,6 +6,7 @@ from deploy.grafana.generate.panels import Query, lines, number
 from deploy.grafana.generate.words import (
     BYTES,
     COUNT,
+    RECORDS,
     RECORDS_PER_SECOND,
     SECONDS,
     SHARE,
@@ -50,7 +51,7 @@ FLOW = (
           Query("sum(rate(messaging_client_consumed_messages_total{<C>}<R>))", "consumed"),
           Query('sum(rate(pipeline_records_total{<G>, outcome!~"retried|abandoned"}<R>))', "final"),
           width=16, height=9),
-    lines("Backlog", "Records that wait, and those that wait in the producer.", RECORDS_PER_SECOND,
+    lines("Backlog", "Records that wait, and those that wait in the producer.", RECORDS,
           Query("sum(pipeline:lag_records:sum{<G>})", "wait for the processors"),
           Query(f"sum(rdkafka_producer_queue_records {OF_PRODUCERS})", "wait in the producer"),
           height=9),
