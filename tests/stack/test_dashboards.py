@@ -19,7 +19,6 @@ from tests.stack.whole import Whole, whole
 SECONDS = 60.0
 # A window holds some scrapes, which come each second.
 CLOCK = Clock(factor=60.0, window=4.0, step=1.0)
-VALUES = {**EVERYTHING, "$__rate_interval": "5s"}
 # What no machine without their images can run. Their queries are parsed, and the names that they
 # use looked up in the catalogue, by tests/deploy/test_dashboards.py.
 CANNOT_RUN = {"loki", "tempo"}
@@ -27,7 +26,10 @@ CANNOT_RUN = {"loki", "tempo"}
 
 def has_data(stack: Whole, asked: Asked) -> bool:
     """Say whether a query has a value now."""
-    found = stack.prometheus.query(filled(asked.text, VALUES))
+    # As Grafana has it where all are chosen: each that the variable's query finds.
+    instances = "|".join(stack.addresses)
+    values = {**EVERYTHING, "$__rate_interval": "5s", "$instance": instances}
+    found = stack.prometheus.query(filled(asked.text, values))
     return any(not math.isnan(sample.value) for sample in found)
 
 

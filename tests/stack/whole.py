@@ -55,6 +55,7 @@ class Whole:
     Attributes:
         deployment: The group and its topics.
         processors: Two.
+        addresses: Theirs, for Prometheus.
         prometheus: Scrapes all of it.
         sink: Stands for Tempo and Loki.
         logs: The folder whose files the Collector reads as those of containers.
@@ -62,6 +63,7 @@ class Whole:
 
     deployment: Deployment
     processors: Sequence[Processor]
+    addresses: Sequence[str]
     prometheus: Prometheus
     sink: Backend
     logs: Path
@@ -164,7 +166,7 @@ def whole(
             )
         )
         _watch_itself(prometheus, config)
-        yield Whole(deployment, processors, prometheus, sink, logs)
+        yield Whole(deployment, processors, targets["processor"], prometheus, sink, logs)
 
 
 def _rules(folder: Path, clock: Clock | None) -> list[Path]:
