@@ -121,6 +121,7 @@ def test_committed_pictures_say_what_they_are() -> None:
         (250.4, "recps", "250 rec/s"),
         (14.4, "suffix: x", "14.4x"),
         (3.0, "none", "3"),
+        (3_880.0, "µs", "3.88 ms"),
         (math.nan, "s", "no data"),
     ],
 )

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from deploy.grafana.reading import dashboards
-from deploy.grafana.render.data import Stretch, prometheus
+from deploy.grafana.render.data import Stretch, prometheus, with_instances
 from deploy.grafana.render.picture import picture
 
 
@@ -22,8 +22,9 @@ def main() -> None:
     given = parser.parse_args()
     (board,) = [each for each in dashboards() if each["uid"] == given.uid]
     end = given.end or time.time()
-    stretch = Stretch(end - given.seconds, end, given.rate)
-    given.file.write_text(picture(board, prometheus(given.prometheus), stretch, given.rows))
+    ask = prometheus(given.prometheus)
+    stretch = with_instances(ask, Stretch(end - given.seconds, end, given.rate))
+    given.file.write_text(picture(board, ask, stretch, given.rows))
 
 
 if __name__ == "__main__":

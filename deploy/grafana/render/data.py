@@ -17,11 +17,12 @@ Ask = Callable[[str, Mapping[str, str]], Any]
 
 
 class Stretch(NamedTuple):
-    """A stretch of time, in Unix seconds, and the range of its rates."""
+    """A stretch of time, in Unix seconds, the range of its rates, and the instances shown."""
 
     start: float
     end: float
     rate: str
+    instances: str = ".*"
 
     @property
     def step(self) -> float:
@@ -55,6 +56,14 @@ def prometheus(url: str) -> Ask:
             return json.load(answer)["data"]["result"]
 
     return ask
+
+
+def with_instances(ask: Ask, stretch: Stretch) -> Stretch:
+    """Return the stretch with all instances that the dashboards' variable would offer."""
+    range_ = f"{stretch.end - stretch.start:.0f}s"
+    query = f"group by (instance) (last_over_time(pipeline_config_info[{range_}]))"
+    found = ask("query", {"query": query, "time": f"{stretch.end:.3f}"})
+    return stretch._replace(instances="|".join(each["metric"]["instance"] for each in found))
 
 
 def curves(ask: Ask, target: Mapping[str, Any], stretch: Stretch) -> list[Series]:
@@ -96,7 +105,9 @@ def named(legend: str, labels: Mapping[str, str]) -> str:
 
 
 def _filled(expression: str, stretch: Stretch) -> str:
-    interval = f"{stretch.step:g}s"
-    return filled(
-        expression, {**EVERYTHING, "$__rate_interval": stretch.rate, "$__interval": interval}
-    )
+    given = {
+        "$__rate_interval": stretch.rate,
+        "$__interval": f"{stretch.step:g}s",
+        "$instance": stretch.instances,
+    }
+    return filled(expression, {**EVERYTHING, **given})

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 THOUSANDS = ("", "K", "M", "B", "T")
-SUFFIXES = {"recps": " rec/s", "cps": " /s", "Bps": "B/s", "bytes": "B", "µs": " µs", "ms": " ms"}
+SUFFIXES = {"recps": " rec/s", "cps": " /s", "Bps": "B/s", "bytes": "B"}
+PARTS_OF_SECONDS = {"s": 1.0, "ms": 0.001, "µs": 0.000_001}
 TIMES = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"), (0.001, "ms"), (0.000_001, "µs"))
 
 
@@ -15,8 +16,8 @@ def written(value: float, unit: str, decimals: int | None = None) -> str:
         return "no data"
     if unit == "percentunit":
         return f"{_short(value * 100, decimals)}%"
-    if unit == "s":
-        return _time(value)
+    if unit in PARTS_OF_SECONDS:
+        return _time(value * PARTS_OF_SECONDS[unit])
     if unit.startswith("suffix:"):
         return _short(value, decimals) + unit.removeprefix("suffix:").replace(" ", "")
     if unit == "none":
