@@ -265,7 +265,9 @@ def read_timestamps(
             "enable.auto.commit": False,
             "isolation.level": "read_committed",
             "auto.offset.reset": "earliest",
-            "fetch.max.bytes": 1_048_576,  # one record a partition is all we want
+            # One record a partition is all we want.
+            "fetch.max.bytes": 1_048_576,
+            "max.partition.fetch.bytes": 16_384,
             "queued.max.messages.kbytes": 4_096,
         }
     )
