@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test test-all stack lint types logins unit contract integration docs chaos bench bench-latency bench-telemetry lock generate clean
+.PHONY: help demo up down smoke test test-all stack lint types logins unit contract integration docs chaos bench bench-latency bench-telemetry lock generate clean
 
 help: ## Show this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ up: ## The pipeline and its whole monitoring, in Docker (docs/stack.md); ends wi
 
 down: ## Stop all that and remove its containers, network and data
 	@docker compose --profile '*' down --volumes --remove-orphans $(ARGS)
+
+smoke: $(VENV)/.dev ## See that what `make up` has started does all that it should
+	@$(BIN)/python -m tests.compose.smoke $(ARGS)
 
 test: $(VENV)/.dev ## Lint, types and all tests that this machine can run, in about eight minutes
 	@$(BIN)/python -m tests.announce

@@ -24,7 +24,14 @@ ASK_EVERY = 1.0
 ANSWER_SECONDS = 3.0
 
 # The ports inside; outside they are what .env says.
-PORTS = {"grafana": 3000, "prometheus": 9090, "alertmanager": 9093, "tempo": 3200, "kafka": 9092}
+PORTS = {
+    "grafana": 3000,
+    "prometheus": 9090,
+    "alertmanager": 9093,
+    "tempo": 3200,
+    "loki": 3100,
+    "kafka": 9092,
+}
 
 PROCESSORS = "count(pipeline_config_info)"
 # One record's way through Kafka: written by the one program, read by the other.

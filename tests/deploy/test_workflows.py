@@ -19,7 +19,7 @@ FOLDER = ROOT / ".github/workflows"
 FILES = sorted(FOLDER.glob("*.yml"))
 PINNED = re.compile(r"uses: [\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
 MAKE = re.compile(r"\bmake ([a-z-]+(?: [a-z-]+)*)")
-SCRIPT = re.compile(r"\bpython ([\w/]+\.py)")
+MODULE = re.compile(r"python -m (tests[\w.]+)")
 LONGEST_MINUTES = 120
 SECONDS = 120.0
 
@@ -103,7 +103,7 @@ def test_all_versions_of_python_are_tested() -> None:
 
 
 def test_what_is_run_exists() -> None:
-    """Every make target and every script that a workflow names is there."""
+    """Every make target and every module that a workflow names is there."""
     targets = {
         name
         for names in re.findall(r"^([a-z -]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE)
@@ -113,4 +113,6 @@ def test_what_is_run_exists() -> None:
     named = {name for names in MAKE.findall(text) for name in names.split()}
     assert named
     assert named <= targets
-    assert [name for name in SCRIPT.findall(text) if not (ROOT / name).is_file()] == []
+    modules = [name.replace(".", "/") + ".py" for name in MODULE.findall(text)]
+    assert modules
+    assert [name for name in modules if not (ROOT / name).is_file()] == []
