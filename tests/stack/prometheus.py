@@ -64,6 +64,8 @@ class Prometheus(Server):
                 f"--web.listen-address={self.address}",
                 "--enable-feature=exemplar-storage",
                 "--scrape.discovery-reload-interval=100ms",  # 5 s by default until the first scrape
+                # A minute by default, for what was sent before the Alertmanager was known.
+                "--rules.alert.resend-delay=5s",
             ],
             ready=(self.address, "/-/ready"),
             environment=environment,
