@@ -14,6 +14,8 @@ demo: $(VENV)/.runtime ## See the pipeline at work: no Docker, no Java, no accou
 	@$(BIN)/lanternpipe demo $(ARGS)
 
 up: ## The pipeline and its whole monitoring, in Docker (docs/stack.md); ends with links
+	@{ docker compose version && docker info; } >/dev/null 2>&1 || { \
+		echo "make up needs Docker with Compose 2.24 or later, and its engine running; make demo needs neither" >&2; exit 1; }
 	@docker compose up --detach --build --wait $(ARGS)
 	@$(PYTHON) deploy/compose/links.py
 
