@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from lanternpipe.errors import KafkaFailure, TopicError
+from lanternpipe.errors import FatalFailure, KafkaFailure, TopicError
 from lanternpipe.kafka.admin import open_admin
 from lanternpipe.kafka.config import client_config
 from lanternpipe.kafka.groups import members_of
@@ -124,13 +124,16 @@ def _looks(kafka: KafkaSettings, topics: Sequence[str], log: PipelineLog) -> Cal
     reader = LagReader(kafka, topics, log=log)
     admin = open_admin(client_config(kafka), log=log)
 
+    def kept(topic: str) -> Kept:
+        try:
+            return Kept.of(topic_config(admin, topic))
+        except FatalFailure:  # we may not know; all the rest can be told
+            return Kept(None, None)
+
     def look() -> Look:
-        at = time.time()
-        return Look(
-            reader.read(),
-            members_of(admin, kafka.group_id),
-            {topic: Kept.of(topic_config(admin, topic)) for topic in topics},
-            at,
-        )
+        admin.poll(0)  # serves log lines and errors, which would pile up
+        lags = reader.read()
+        members = members_of(admin, kafka.group_id)
+        return Look(lags, members, {topic: kept(topic) for topic in topics}, time.time())
 
     return look

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 SHIPPED = Path(__file__).parents[2] / "deploy/otel-collector/config.yaml"
 SECONDS = 60.0
 SEVERITIES = {"debug": 5, "info": 9, "warning": 13, "error": 17}  # of OpenTelemetry
+# Of bytes.
+SMALL = {"queue_size": 50_000, "batch": {"min_size": 1_000, "max_size": 20_000}}
 SECRETS = {
     "an e-mail address": "mallory.o'hara+test@mail.example.org",
     "an IPv4 address": "203.0.113.77",
@@ -58,6 +60,11 @@ class Containers:
         with file.open("a") as log:
             log.write(json.dumps(written) + "\n")
 
+    def rotate(self, service: str = "processor") -> None:
+        """Begin a new file, as the driver does with one that is large."""
+        file = self._folder / service / f"{service}-json.log"
+        file.rename(f"{file}.1")
+
 
 @contextmanager
 def shipped(sink: Backend, folder: Path, **over: Any) -> Iterator[Collector]:
@@ -65,7 +72,7 @@ def shipped(sink: Backend, folder: Path, **over: Any) -> Iterator[Collector]:
     readable = {"encoding": "json", "compression": "none"}
     quick = {"retry_on_failure": {"initial_interval": "100ms", "max_interval": "200ms"}}
     here = {
-        "receivers": {"file_log": {"include": [str(folder / "containers/*/*-json.log")]}},
+        "receivers": {"file_log": {"include": [str(folder / "containers/*/*-json.log*")]}},
         "exporters": {
             name: {**readable, **quick, **over} for name in ("otlp_http/tempo", "otlp_http/loki")
         },
@@ -221,10 +228,27 @@ def test_nothing_accepted_is_lost_over_an_outage_and_a_crash(sink: Backend, tmp_
         until(lambda: wanted <= {each["body"] for each in sink.lines()}, SECONDS, "all lines")
 
 
+def test_lines_that_were_rotated_away_meanwhile_arrive(sink: Backend, tmp_path: Path) -> None:
+    """Lines printed while the Collector is down arrive, from the older file, too."""
+    containers = Containers(tmp_path / "containers")
+    with shipped(sink, tmp_path) as server:
+        containers.print('{"event": "before"}')
+        until(lambda: len(sink.lines()) == 1, SECONDS, "the first line")
+        server.stop()
+        for number in range(10):
+            containers.print(json.dumps({"event": f"older {number}"}))
+        containers.rotate()
+        for number in range(5):
+            containers.print(json.dumps({"event": f"newer {number}"}))
+        server.start()
+        until(lambda: len(sink.lines()) >= 16, SECONDS, "all lines")
+    assert len({each["body"] for each in sink.lines()}) == len(sink.lines()) == 16
+
+
 def test_a_backend_that_hangs_fills_a_queue_of_bounded_size(sink: Backend, tmp_path: Path) -> None:
     """When a backend never answers and the queue is full, more is refused, and that is counted."""
     sink.ill = "hangs"
-    with shipped(sink, tmp_path, sending_queue={"queue_size": 50_000}) as server:
+    with shipped(sink, tmp_path, sending_queue=SMALL) as server:
         # Senders keep what is refused for a while, and then count it as dropped themselves.
         until(lambda: send(server, span("x" * 5_000)) != 200, SECONDS, "a refusal for want of room")
         failed = "otelcol_exporter_enqueue_failed_spans_total"

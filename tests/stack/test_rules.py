@@ -94,6 +94,19 @@ def test_configuration_is_valid() -> None:
     assert f"{len(RULE_FILES)} rule files found" in said
 
 
+def test_slices_are_counted_as_often_as_rules_are_evaluated() -> None:
+    """The least number of slices of each window is what the shipped interval makes of it."""
+    interval = yaml.safe_load((DEPLOYED / "prometheus.yml").read_text())["global"]
+    seconds = {"m": 60, "h": 3_600, "d": 86_400}
+    found = 0
+    for name, expression in RECORDED.items():
+        for window, unit, least in re.findall(r"\[(\d+)([mhd])\]\), (\d+)\)", expression):
+            found += 1
+            assert int(least) == int(window) * seconds[unit] / 15, name
+    assert found
+    assert interval["evaluation_interval"] == "15s"
+
+
 def test_routing_is_valid() -> None:
     """Alertmanager takes the shipped configuration, and each severity has its receiver."""
     amtool = str(binary(ALERTMANAGER, "amtool"))

@@ -257,7 +257,8 @@ def read_timestamps(
     found: dict[TopicPartition, int] = {}
     if not places:
         return found
-    reader = Consumer(
+    reader = opened(
+        Consumer,
         {
             **config,
             **Events("reader", log).hooks(),
@@ -269,7 +270,7 @@ def read_timestamps(
             "fetch.max.bytes": 1_048_576,
             "max.partition.fetch.bytes": 16_384,
             "queued.max.messages.kbytes": 4_096,
-        }
+        },
     )
     try:
         reader.assign([ClientPartition(*at, offset) for at, offset in places.items()])

@@ -80,10 +80,12 @@ class LagReader:
             TopicError: A topic does not exist.
             KafkaFailure: The broker did not answer.
         """
+        self._admin.poll(0)  # serves log lines and errors, which would pile up
         partitions = [at for topic in self._topics for at in self._partitions(topic)]
         committed = group_offsets(self._config, self._group, partitions, log=self._log)
-        ends = self._ends.last_stable(partitions)
-        firsts, highs = self._ends.first(partitions), self._ends.high(partitions)
+        # In this order: what is appended in between is not taken for held back.
+        highs, ends = self._ends.high(partitions), self._ends.last_stable(partitions)
+        firsts = self._ends.first(partitions)
         starts = {
             at: max(firsts[at], offset if (offset := committed.get(at)) is not None else 0)
             for at in partitions

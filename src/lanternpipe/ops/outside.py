@@ -55,15 +55,16 @@ def lost(lag: PartitionLag) -> int:
 def retention_used(lag: PartitionLag, kept: Kept) -> float | None:
     """Return how much of what is kept is not committed, 1 being all; None where unknown.
 
-    By time: the age of the oldest record that is left. By size, which only deletes once a partition
-    is full: the share of its offsets that is left, as soon as the first have been deleted.
+    By time: the age of the oldest record that is left. By size alone, which only deletes once a
+    partition is full: the share of its offsets that is left, as soon as the first were deleted.
+    Where time deletes, too, a partition without its first records may be far from full.
     """
     if not lag.records:
         return 1.0 if lost(lag) else 0.0
     shares = [1.0] if lost(lag) else []
     if kept.bytes is None and kept.seconds is None:
         shares.append(0.0)
-    if kept.bytes is not None:
+    if kept.seconds is None and kept.bytes is not None:
         shares.append(lag.records / (lag.end - lag.first) if lag.first else 0.0)
     if kept.seconds is not None and lag.seconds is not None:
         shares.append(lag.seconds / kept.seconds if kept.seconds else 1.0)

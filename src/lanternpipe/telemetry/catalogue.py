@@ -340,8 +340,8 @@ GROUP_LOST = _outside(
 )
 GROUP_RETENTION = _outside(
     *("pipeline_group_retention_used_ratio", "", PARTITION),
-    "How much of what the topic keeps is not committed, by time or by size; from 1 on records "
-    "are deleted unread.",
+    "How much of what the topic keeps is not committed, by time, or by size where that alone "
+    "deletes; from 1 on records are deleted unread.",
 )
 GROUP_MEMBERS = _outside(
     "pipeline_group_members", "members", GROUP, "Members of the group, as the broker counts them."

@@ -43,8 +43,9 @@ NUMBERS = (
         "Partitions with waiting records whose committed offset has not moved for two minutes.",
         COUNT,
         Query(
-            "sum((pipeline_group_lag_records{<G>} > bool 0) "
-            "* (changes(pipeline_group_committed_offset{<G>}[2m]) == bool 0))"
+            "count(max by (group, topic, partition) (pipeline_group_lag_records{<G>}) > 0 "
+            "unless max by (group, topic, partition) "
+            "(changes(pipeline_group_committed_offset{<G>}[2m])) > 0) or vector(0)"
         ),
         steps=ZERO_IS_GOOD,
         loud=True,
@@ -53,7 +54,7 @@ NUMBERS = (
         "Unread partitions",
         "Partitions that no member of the group reads.",
         COUNT,
-        Query("sum(pipeline_group_unassigned_partitions{<G>})"),
+        Query("sum(max by (group, topic) (pipeline_group_unassigned_partitions{<G>}))"),
         steps=ZERO_IS_GOOD,
         loud=True,
     ),
@@ -61,7 +62,7 @@ NUMBERS = (
         "Members",
         "Members of the group, as the broker counts them.",
         COUNT,
-        Query("sum(pipeline_group_members{<G>})"),
+        Query("sum(max by (group) (pipeline_group_members{<G>}))"),
         steps=ONE_IS_GOOD,
     ),
     number(
@@ -77,7 +78,7 @@ NUMBERS = (
         "Lost records",
         "Records that were deleted before the group had committed them.",
         COUNT,
-        Query("sum(pipeline_group_lost_records{<G>})"),
+        Query("sum(max by (group, topic, partition) (pipeline_group_lost_records{<G>}))"),
         steps=ZERO_IS_GOOD,
         loud=True,
     ),
@@ -197,9 +198,9 @@ GROUP = (
         "Members and unread partitions",
         "As the broker tells them.",
         COUNT,
-        Query("sum by (group) (pipeline_group_members{<G>})", "members of {{group}}"),
+        Query("max by (group) (pipeline_group_members{<G>})", "members of {{group}}"),
         Query(
-            "sum by (group, topic) (pipeline_group_unassigned_partitions{<G>})",
+            "max by (group, topic) (pipeline_group_unassigned_partitions{<G>})",
             "unread of {{topic}}",
         ),
     ),

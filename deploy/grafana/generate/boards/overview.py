@@ -87,7 +87,7 @@ WELL = (
         "Unread partitions",
         "Partitions that no member of the group reads, seen from outside.",
         COUNT,
-        Query("sum(pipeline_group_unassigned_partitions{<G>})"),
+        Query("sum(max by (group, topic) (pipeline_group_unassigned_partitions{<G>}))"),
         steps=ZERO_IS_GOOD,
         to="lanternpipe-lag",
         loud=True,
@@ -191,9 +191,12 @@ HURTS = (
         "Members of the group as the broker counts them, processors that tell of themselves, "
         "and partitions that nobody reads.",
         COUNT,
-        Query("sum(pipeline_group_members{<G>})", "members"),
+        Query("sum(max by (group) (pipeline_group_members{<G>}))", "members"),
         Query("count(pipeline_assigned_partitions{<G>})", "processors"),
-        Query("sum(pipeline_group_unassigned_partitions{<G>})", "unread partitions"),
+        Query(
+            "sum(max by (group, topic) (pipeline_group_unassigned_partitions{<G>}))",
+            "unread partitions",
+        ),
         width=12,
         height=7,
     ),
