@@ -2,7 +2,7 @@
 
 The file is in the folder that ``DRILL_FAULTS`` names, is called as the group, and holds one line,
 such as ``sleep 0.3``. Without a file all is well. So a fault comes and goes, as faults do, in a
-process that goes on running.
+process that goes on running. Loaded by processors alone: it plants a bug where it is imported.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from lanternpipe import Context, Retry
 from lanternpipe.runtime.outcomes import Outcomes
 from logins.events import UserLogin
 from logins.pipeline import pipeline as healthy
-
-FAULTS = "DRILL_FAULTS"
+from tests.stack.drills.plan import FAULTS
 
 _hung: list[float] = []
 _commit = Outcomes.commit

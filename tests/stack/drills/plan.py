@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tests.stack.drills.stage import Stage
 
+FAULTS = "DRILL_FAULTS"  # the variable that tells processors what is to go wrong in them
 Fault = Callable[["Stage"], AbstractContextManager[None]]
 
 

@@ -16,7 +16,7 @@ from lanternpipe.testing.kafka_cluster import KafkaCluster
 from lanternpipe.testing.kafka_install import free_ports
 from tests.chaos.deployment import Deployment
 from tests.chaos.processor import Processor
-from tests.stack.drills.app import FAULTS
+from tests.stack.drills.plan import FAULTS
 from tests.stack.server import HOST
 
 PARTITIONS = 3

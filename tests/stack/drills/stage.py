@@ -18,7 +18,7 @@ from tests.stack.alertmanager import Alertmanager, alertmanager
 from tests.stack.backend import backend
 from tests.stack.collector import Collector, collector
 from tests.stack.drills import shipped
-from tests.stack.drills.app import FAULTS
+from tests.stack.drills.plan import FAULTS
 from tests.stack.drills.site import SWITCHED, Site, Trickle
 from tests.stack.drills.watch import AlertWatch
 from tests.stack.jmx_exporter import Agents
