@@ -12,10 +12,8 @@ from typing import Any
 from lanternpipe.assembly import build_processor
 from lanternpipe.codec.json import JsonCodec
 from lanternpipe.errors import ConfigError, LanternpipeError, Reject, RetriableFailure
-from lanternpipe.kafka.admin import wait_for_broker
-from lanternpipe.kafka.config import (
-    client_config,
-)
+from lanternpipe.kafka.entry import wait_for_broker
+from lanternpipe.kafka.rotation import LOOK_SECONDS
 from lanternpipe.kafka.topics import verify
 from lanternpipe.pipeline import Pipeline
 from lanternpipe.ports import Log
@@ -115,6 +113,7 @@ def process(settings: Settings, pipeline: Pipeline[Any, Any], log: PipelineLog) 
             log("info", "stopped", consumed=0)
             return
         stack.enter_context(app.lag.running())
+        stack.enter_context(repeatedly(app.rotation.look, LOOK_SECONDS, "rotation"))
         stack.enter_context(
             watched_transform(lambda: app.planner.progress, settings.stall_after, time.monotonic)
         )
@@ -161,9 +160,7 @@ def wait_for_topics(
     declared = declared_topics(settings, pipeline)
     wanted = [each for each in declared if not only or each.name in only]
     while True:
-        admin = wait_for_broker(
-            client_config(settings.kafka), log=log, stopping=stopping, beat=beat
-        )
+        admin = wait_for_broker(settings.kafka, log=log, stopping=stopping, beat=beat)
         if admin is None:
             return False
         try:

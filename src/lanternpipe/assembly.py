@@ -23,10 +23,11 @@ from lanternpipe.kafka.config import (
 )
 from lanternpipe.kafka.consumer import RecordConsumer
 from lanternpipe.kafka.producer import RecordProducer, TransactionalProducer
+from lanternpipe.kafka.rotation import Rotation
 from lanternpipe.kafka.stats import StatisticsWatch
 from lanternpipe.pipeline import Pipeline, Topic
 from lanternpipe.ports import Log, Source, Tracing
-from lanternpipe.publish import Identity, samples
+from lanternpipe.publish import Identity, certificate_samples, samples
 from lanternpipe.runtime.batch import Planner
 from lanternpipe.runtime.breaker import Breaker
 from lanternpipe.runtime.commit import AtLeastOnce, Committer, ExactlyOnce
@@ -44,6 +45,7 @@ from lanternpipe.runtime.stall import Stalls
 from lanternpipe.runtime.watchdog import Deadline
 from lanternpipe.runtime.watermarks import WatermarkWatch
 from lanternpipe.settings import Settings
+from lanternpipe.telemetry.catalogue import ACCESS_REFUSED
 from lanternpipe.telemetry.metrics import Sample
 from lanternpipe.topology import (
     TopicNames,
@@ -70,10 +72,11 @@ class ProcessorApp:
     watermarks: WatermarkWatch
     statistics: Mapping[str, StatisticsWatch]
     identity: Identity
+    rotation: Rotation
 
     def samples(self) -> Iterator[Sample]:
         """Yield what the processor knows of itself, for metrics."""
-        return samples(
+        yield from samples(
             self.identity,
             self.processor.sight,
             self.lag.current(),
@@ -83,6 +86,8 @@ class ProcessorApp:
             {name: told.figures() for name, told in self.statistics.items()},
             time.time(),
         )
+        yield Sample(ACCESS_REFUSED, int(self.health.denied), (self.identity.group,))
+        yield from certificate_samples(self.rotation.expiries())
 
 
 def build_processor(
@@ -109,6 +114,7 @@ def build_processor(
         list(names.sources),
         log=log,
         waiting=health.wait,
+        refused=health.refused,
     )
     measures = Measures(ages="metrics" in settings.telemetry)
 
@@ -116,10 +122,23 @@ def build_processor(
         measures.phases.enter("backpressure")
         health.beat()
 
-    sink = _sink(settings, pipeline, log, wait_for_room)
+    sink = _sink(settings, pipeline, log, wait_for_room, health)
     committer = _committer(settings, sink, consumer, health)
     planner = build_planner(settings, pipeline, log)
-    ends = ends or LogEnds(client_config(settings.kafka), log=log)
+    config = client_config(settings.kafka)
+    beside = [LogEnds(config, log=log), LogEnds(config, log=log)]  # one for each thread
+    ends = ends or beside[0]
+
+    def renew_beside() -> None:
+        for each in beside:
+            each.renew()
+
+    rotation = Rotation(
+        settings.kafka.security,
+        [consumer, sink, *beside],
+        replace=renew_beside,
+        log=log,
+    )
     lag = LagWatch(
         ends,
         lambda: processor.work.positions.snapshot(),  # noqa: PLW0108  # made further below
@@ -144,9 +163,9 @@ def build_processor(
         hops={names.replay, *names.retries},
         stalls=Stalls(settings.stall_after),
         ends=lag.fresh,
+        outdated=rotation.due,
     )
     positions = processor.work.positions.snapshot
-    logs = LogEnds(client_config(settings.kafka), log=log)  # its own client: for its own thread
     return ProcessorApp(
         processor,
         consumer,
@@ -154,9 +173,10 @@ def build_processor(
         health,
         planner,
         lag,
-        WatermarkWatch(logs, positions, names.dead_letters),
+        WatermarkWatch(beside[1], positions, names.dead_letters),
         {"consumer": consumer.statistics, "producer": sink.statistics},
         _identity(settings, names),
+        rotation,
     )
 
 
@@ -257,15 +277,21 @@ def _lookups(settings: Settings, pipeline: Pipeline[Any, Any], log: Log) -> Look
 
 
 def _sink(
-    settings: Settings, pipeline: Pipeline[Any, Any], log: Log, beat: Callable[[], None]
+    settings: Settings,
+    pipeline: Pipeline[Any, Any],
+    log: Log,
+    beat: Callable[[], None],
+    health: Health,
 ) -> RecordProducer:
     kafka, limits = settings.kafka, byte_limits(pipeline)
     if settings.delivery == "at-least-once":
-        return RecordProducer(at_least_once_config(kafka, limits), log=log, beat=beat)
+        return RecordProducer(
+            at_least_once_config(kafka, limits), log=log, beat=beat, refused=health.refused
+        )
     # Random unless named: nobody else can have it, and nobody can end what it left open.
     suffix = settings.instance or uuid.uuid4().hex[:12]
     config = transactional_config(kafka, limits, transactional_id=f"{kafka.group_id}-{suffix}")
-    return TransactionalProducer(config, log=log, beat=beat)
+    return TransactionalProducer(config, log=log, beat=beat, refused=health.refused)
 
 
 def _committer(

@@ -91,5 +91,12 @@ class FencedFailure(KafkaFailure):
     """Raised when another producer took over this transactional id, or its transaction expired."""
 
 
+class RefusedFailure(KafkaFailure):
+    """Raised when brokers do not take us, or we do not take them: a matter of rights or trust.
+
+    Trying on helps as soon as somebody has granted or corrected what is missing.
+    """
+
+
 class FatalFailure(KafkaFailure):
     """Raised when the client cannot go on; the process must end and be started again."""

@@ -9,6 +9,7 @@ from lanternpipe.errors import (
     KafkaFailure,
     LanternpipeError,
     OffsetError,
+    RefusedFailure,
     TopicError,
 )
 
@@ -18,6 +19,7 @@ EXIT_CODES: tuple[tuple[type[LanternpipeError], int], ...] = (
     (TopicError, 3),  # create the topics
     (OffsetError, 4),  # records were lost on the broker: a person decides
     (FatalFailure, 5),  # start again
+    (RefusedFailure, 8),  # grant or correct what the message names
     (KafkaFailure, 6),  # the broker did not answer
     (DeliveryError, 7),  # events were not delivered
     (LanternpipeError, 1),

@@ -26,10 +26,14 @@ class Refusal(NamedTuple):
     Attributes:
         code: The Kafka error code.
         record_at_fault: Whether this very record was refused for what it is.
+        no_access: Whether we may not write where it was to go.
+        topic: Where that was, as far as known.
     """
 
     code: str
     record_at_fault: bool
+    no_access: bool = False
+    topic: str = ""
 
 
 class TracedRun(Protocol):
@@ -153,6 +157,12 @@ class Sink(Protocol):
     def take_disturbance(self) -> bool:
         """Tell, and forget, whether a connection was lost or a request timed out."""
 
+    def rebuild(self) -> None:
+        """Replace the client by a new one; what still waits in the old one is dropped.
+
+        A transactional one has the same id, and is not yet initialised.
+        """
+
     def close(self, timeout: float) -> None:
         """Drop the client within ``timeout`` seconds."""
 
@@ -177,6 +187,3 @@ class TransactionalSink(Sink, Protocol):
 
     def abort(self) -> None:
         """Abort the open transaction."""
-
-    def rebuild(self) -> None:
-        """Replace the client by a new one with the same id, not yet initialised."""

@@ -130,6 +130,12 @@ def log_samples(log: PipelineLog) -> Iterator[Sample]:
     yield Sample(catalogue.LOG_DROPPED, log.dropped)
 
 
+def certificate_samples(expiries: Mapping[str, float]) -> Iterator[Sample]:
+    """Yield when certificates end, by what they are for."""
+    for name, moment in expiries.items():
+        yield Sample(catalogue.CERTIFICATE_EXPIRES, moment, (name,))
+
+
 def span_samples(spans: SpanQueue, capped: int) -> Iterator[Sample]:
     """Yield what became of spans."""
     yield Sample(catalogue.SPAN_FATES, spans.exported, ("exported",))

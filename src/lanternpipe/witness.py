@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from lanternpipe.errors import FatalFailure, KafkaFailure, TopicError
+from lanternpipe.errors import KafkaFailure, RefusedFailure, TopicError
 from lanternpipe.kafka.admin import open_admin
 from lanternpipe.kafka.config import client_config
 from lanternpipe.kafka.groups import members_of
@@ -127,7 +127,7 @@ def _looks(kafka: KafkaSettings, topics: Sequence[str], log: PipelineLog) -> Cal
     def kept(topic: str) -> Kept:
         try:
             return Kept.of(topic_config(admin, topic))
-        except FatalFailure:  # we may not know; all the rest can be told
+        except RefusedFailure:  # we may not know; all the rest can be told
             return Kept(None, None)
 
     def look() -> Look:

@@ -17,6 +17,7 @@ PUBLIC = "lanternpipe"
 ARROWS: dict[str, set[str]] = {
     "errors": set(),
     "version": set(),
+    "certificates": set(),
     "records": set(),
     "headers": set(),
     "pipeline": set(),
@@ -28,7 +29,7 @@ ARROWS: dict[str, set[str]] = {
     "environment": {"errors", "settings"},
     "codec": {"errors"},
     "runtime": {"errors", "headers", "measures", "ports", "records", "pipeline", "version"},
-    "kafka": {"settings", "errors", "ports", "records"},
+    "kafka": {"certificates", "settings", "errors", "ports", "records"},
     "telemetry": {"errors", "headers", "measures", "ports", "records", "settings", "version"},
     "producer": {
         "codec",

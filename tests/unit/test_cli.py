@@ -180,6 +180,7 @@ def test_exit_codes(
         "AbortableFailure": 6,
         "FencedFailure": 6,
         "DeliveryError": 7,
+        "RefusedFailure": 8,
     }
     assert main(["config"]) == expected.get(error.__name__, 1)
     said = capsys.readouterr()

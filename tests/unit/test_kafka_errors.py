@@ -12,6 +12,7 @@ from lanternpipe.errors import (
     FatalFailure,
     FencedFailure,
     KafkaFailure,
+    RefusedFailure,
     RetriableFailure,
 )
 from lanternpipe.kafka.admin import answer
@@ -40,14 +41,20 @@ TABLE: dict[type[KafkaFailure], list[str]] = {
         "STALE_MEMBER_EPOCH",
     ],
     FencedFailure: ["_FENCED", "PRODUCER_FENCED", "INVALID_PRODUCER_EPOCH", "FENCED_INSTANCE_ID"],
-    FatalFailure: [
-        "_FATAL",
+    RefusedFailure: [
         "_AUTHENTICATION",
-        "_STATE",
-        "_UNKNOWN_TOPIC",
+        "_SSL",
+        "SASL_AUTHENTICATION_FAILED",
+        "UNSUPPORTED_SASL_MECHANISM",
         "TOPIC_AUTHORIZATION_FAILED",
         "GROUP_AUTHORIZATION_FAILED",
         "TRANSACTIONAL_ID_AUTHORIZATION_FAILED",
+        "CLUSTER_AUTHORIZATION_FAILED",
+    ],
+    FatalFailure: [
+        "_FATAL",
+        "_STATE",
+        "_UNKNOWN_TOPIC",
         "UNSUPPORTED_VERSION",
         "INVALID_TXN_STATE",
         "UNKNOWN",

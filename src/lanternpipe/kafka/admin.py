@@ -15,10 +15,10 @@ from confluent_kafka import (
 from confluent_kafka import TopicPartition as ClientPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from lanternpipe.errors import FatalFailure, RetriableFailure
+from lanternpipe.errors import RetriableFailure
 from lanternpipe.kafka.clients import Events, opened
 from lanternpipe.kafka.config import Config
-from lanternpipe.kafka.errors import UNREACHABLE, failure, mapped
+from lanternpipe.kafka.errors import failure, mapped
 from lanternpipe.ports import Log
 from lanternpipe.records import Backlog, TopicPartition
 
@@ -37,6 +37,15 @@ class LogEnds:
         self._config = config
         self._log = log
         self._admin: AdminClient | None = None
+
+    def log_in_with(self, username: str, password: str) -> None:
+        """Use this from the next login on."""
+        if self._admin is not None:
+            self._admin.set_sasl_credentials(username, password)
+
+    def renew(self) -> None:
+        """Use a new client from the next question on."""
+        self._admin = None
 
     def last_stable(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """Return the last stable offset of each partition: where a committed reader ends.
@@ -108,57 +117,6 @@ def open_admin(config: Config, *, log: Log) -> AdminClient:
         ConfigError: The client refuses the configuration.
     """
     return opened(AdminClient, {**config, **Events("admin", log).hooks()})
-
-
-def wait_for_broker(
-    config: Config,
-    *,
-    log: Log,
-    stopping: Callable[[], bool],
-    beat: Callable[[], None] = lambda: None,
-) -> AdminClient | None:
-    """Wait until a broker answers, saying once that none does.
-
-    Returns an admin client, or None if asked to stop before.
-
-    Args:
-        config: Connection settings.
-        log: Writes log lines.
-        stopping: Whether to give up.
-        beat: Called at every attempt.
-
-    Raises:
-        FatalFailure: The broker answers and refuses us.
-    """
-    events = Events("admin", log)
-    admin = opened(AdminClient, {**config, **events.hooks()})
-    brokers = config["bootstrap.servers"]
-    said = False
-    while not stopping():
-        beat()
-        try:
-            admin.list_topics(timeout=1.0)
-        except KafkaException as error:
-            cause = error.args[0]
-            admin.poll(0)  # the reason behind a "transport failure" comes as an event
-            if cause.code() not in UNREACHABLE:
-                text = f"{brokers}: {failure(cause, 'connecting')}"
-                raise FatalFailure(cause.name(), text) from error
-            if not said:
-                said = True
-                log(
-                    "warning",
-                    "broker_unreachable",
-                    brokers=brokers,
-                    code=cause.name(),
-                    reason=events.last.str() if events.last else None,
-                    hint="trying on; is PIPELINE_KAFKA__BOOTSTRAP_SERVERS right?",
-                )
-        else:
-            if said:
-                log("info", "broker_reachable", brokers=brokers)
-            return admin
-    return None
 
 
 def group_offsets(

@@ -9,7 +9,9 @@ from typing import Any, TypeVar
 from confluent_kafka import KafkaError, KafkaException, libversion
 
 from lanternpipe.errors import ConfigError
-from lanternpipe.kafka.errors import INDEFINITE
+from lanternpipe.kafka.errors import INDEFINITE, REFUSED
+from lanternpipe.kafka.refusal import explained
+from lanternpipe.kafka.security import resolved
 from lanternpipe.kafka.stats import StatisticsWatch
 from lanternpipe.ports import Log
 
@@ -30,10 +32,15 @@ class Events:
         name: Of the client, in log lines.
         log: Writes log lines.
         unreachable: Called with a code when no broker can be reached.
+        refused: Called with a code and a reason when one does not take us, or we not it.
     """
 
     def __init__(
-        self, name: str, log: Log, unreachable: Callable[[str], None] = lambda _: None
+        self,
+        name: str,
+        log: Log,
+        unreachable: Callable[[str], None] = lambda _: None,
+        refused: Callable[[str, str], None] = lambda _, __: None,
     ) -> None:
         self.disturbed = False
         self.last: KafkaError | None = None
@@ -41,6 +48,7 @@ class Events:
         self._name = name
         self._log = log
         self._unreachable = unreachable
+        self._refused = refused
 
     def hooks(self) -> dict[str, Any]:
         """Return the configuration entries that make a client report here."""
@@ -63,6 +71,8 @@ class Events:
             self.disturbed = True
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
             self._unreachable(error.name())
+        elif error.code() in REFUSED:
+            self._refused(error.name(), explained(error))
         # Calls report what matters to them; here it is only of use to someone who digs.
         self._log("debug", "kafka_client_error", client=self._name, code=error.name())
 
@@ -87,10 +97,11 @@ def opened(kind: Callable[[dict[str, Any]], Client], config: dict[str, Any]) -> 
     """Open a client.
 
     Raises:
-        ConfigError: The client does not know a setting, or refuses its value.
+        ConfigError: The client does not know a setting, or refuses its value; or a file with a
+            secret cannot be read.
     """
     try:
-        return kind(config)
+        return kind(resolved(config))
     except (KafkaException, TypeError, ValueError) as error:
         told = error.args[0]
         text = told.str() if isinstance(told, KafkaError) else str(told)

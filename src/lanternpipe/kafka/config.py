@@ -6,11 +6,19 @@ but for the keys that ``settings.OWNED_CLIENT_KEYS`` protects.
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
+from lanternpipe.kafka.security import Config, security_config
 from lanternpipe.settings import KafkaSettings
 
-Config: TypeAlias = dict[str, str | int | float | bool]
+__all__ = [
+    "Config",
+    "at_least_once_config",
+    "client_config",
+    "consumer_config",
+    "producer_config",
+    "transactional_config",
+]
 
 
 class ByteLimits(NamedTuple):
@@ -45,6 +53,7 @@ def client_config(kafka: KafkaSettings) -> Config:
         "reconnect.backoff.max.ms": 1_000,
         # Reconnections are normal life and said once by us; the client says them every time.
         "log.connection.close": False,
+        **security_config(kafka.security),
         **kafka.extra,
     }
 

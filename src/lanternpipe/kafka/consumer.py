@@ -21,7 +21,8 @@ from lanternpipe.errors import FatalFailure, RetriableFailure
 from lanternpipe.kafka.admin import LogEnds
 from lanternpipe.kafka.clients import Events, opened
 from lanternpipe.kafka.config import Config
-from lanternpipe.kafka.errors import CONSUMER_FATAL, failure, mapped
+from lanternpipe.kafka.errors import CONSUMER_FATAL, REFUSED, failure, mapped
+from lanternpipe.kafka.refusal import explained
 from lanternpipe.ports import AssignmentListener, Log
 from lanternpipe.records import Fetched, Records, TopicPartition
 
@@ -42,6 +43,7 @@ class RecordConsumer:
         topics: What to subscribe to.
         log: Writes log lines.
         waiting: Called when no broker can be reached.
+        refused: Called with a code and a reason when we may not do what we need.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class RecordConsumer:
         *,
         log: Log,
         waiting: Callable[[str], None],
+        refused: Callable[[str, str], None] = lambda _, __: None,
     ) -> None:
         self._config = config
         self._topics = topics
@@ -58,7 +61,8 @@ class RecordConsumer:
         self._full = False
         self._gone: set[TopicPartition] = set()
         # Told of by an event alone: with error_cb set, consume() keeps quiet about it.
-        self._events = Events("consumer", log, unreachable=waiting)
+        self._events = Events("consumer", log, unreachable=waiting, refused=refused)
+        self._refused = refused
         self.statistics = self._events.statistics
         self._consumer = self._open()
         self._ends = LogEnds(config, log=log)
@@ -185,9 +189,15 @@ class RecordConsumer:
         """Return this member's place in the group."""
         return self._consumer.consumer_group_metadata()
 
+    def log_in_with(self, username: str, password: str) -> None:
+        """Use this from the next login on."""
+        self._consumer.set_sasl_credentials(username, password)
+        self._ends.log_in_with(username, password)
+
     def rebuild(self) -> None:
         """Replace the client; the old one is given a while to leave the group."""
         old, self._consumer = self._consumer, self._open()
+        self._ends.renew()
         self._full = False
         # In a thread: who has stopped fetching may also hang here.
         leaving = threading.Thread(target=old.close, name="leaving", daemon=True)
@@ -249,6 +259,8 @@ class RecordConsumer:
                 ends.append((_place(message), cast("int", message.offset())))
             elif code == KafkaError._AUTO_OFFSET_RESET:
                 lost.append(_place(message))
+            elif code in REFUSED:
+                self._refused(error.name(), explained(error))
             elif code in CONSUMER_FATAL or error.fatal():
                 raise FatalFailure(error.name(), f"the consumer cannot go on: {error.str()}")
             else:

@@ -12,6 +12,7 @@ from lanternpipe.errors import (
     FatalFailure,
     FencedFailure,
     KafkaFailure,
+    RefusedFailure,
     RetriableFailure,
 )
 
@@ -70,18 +71,29 @@ RECORD_AT_FAULT = frozenset(
     }
 )
 
+# Somebody does not take us, or we do not take them; it passes when rights or settings change.
+REFUSED = frozenset(
+    {
+        E._AUTHENTICATION,
+        E._SSL,
+        E.CLUSTER_AUTHORIZATION_FAILED,
+        E.GROUP_AUTHORIZATION_FAILED,
+        E.ILLEGAL_SASL_STATE,
+        E.SASL_AUTHENTICATION_FAILED,
+        E.TOPIC_AUTHORIZATION_FAILED,
+        E.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+        E.UNSUPPORTED_SASL_MECHANISM,
+    }
+)
+
 # A consumer that meets one of these will not get better by itself.
 CONSUMER_FATAL = frozenset(
     {
         E._FATAL,
         E._FENCED,
-        E._AUTHENTICATION,
         E.FENCED_INSTANCE_ID,
-        E.GROUP_AUTHORIZATION_FAILED,
         E.INCONSISTENT_GROUP_PROTOCOL,
         E.INVALID_SESSION_TIMEOUT,
-        E.SASL_AUTHENTICATION_FAILED,
-        E.TOPIC_AUTHORIZATION_FAILED,
         E.UNRELEASED_INSTANCE_ID,
         E.UNSUPPORTED_VERSION,
     }
@@ -89,12 +101,14 @@ CONSUMER_FATAL = frozenset(
 
 
 def failure(error: KafkaError, what: str) -> KafkaFailure:
-    """Return our error for the client's, tried in the order fatal, abortable, retriable."""
+    """Return our error for the client's: refused, or in the order fatal, abortable, retriable."""
     code = error.code()
     name, text = error.name(), f"{what}: {error.str()}"
     if code in FENCED:
         return FencedFailure(name, text)
-    if error.fatal() or code in {E._FATAL, E._AUTHENTICATION}:
+    if code in REFUSED:
+        return RefusedFailure(name, text)
+    if error.fatal() or code == E._FATAL:
         return FatalFailure(name, text)
     if error.txn_requires_abort() or code in GROUP_MOVED_ON:
         return AbortableFailure(name, text)

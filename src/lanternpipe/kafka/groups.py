@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from confluent_kafka.admin import AdminClient
 
-from lanternpipe.errors import FatalFailure, KafkaFailure
+from lanternpipe.errors import FatalFailure, KafkaFailure, RefusedFailure
 from lanternpipe.kafka.admin import (
     REQUEST_SECONDS,
     answer,
@@ -38,7 +38,10 @@ def groups_on(kafka: KafkaSettings, topic: str, *, log: Log) -> list[str]:
             continue
         try:
             offsets = group_offsets(config, group, partitions, log=log)
-        except FatalFailure:  # a kind of group that commits no offsets, or one that we may not see
+        except (
+            FatalFailure,
+            RefusedFailure,
+        ):  # a kind of group that commits no offsets, or one that we may not see
             continue
         if any(offset is not None for offset in offsets.values()):
             found.append(group)

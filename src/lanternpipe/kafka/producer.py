@@ -13,7 +13,7 @@ from confluent_kafka import TopicPartition as ClientPartition
 from lanternpipe.errors import AbortableFailure, FencedFailure, KafkaFailure
 from lanternpipe.kafka.clients import Events, opened
 from lanternpipe.kafka.config import QUEUE_KILOBYTES, QUEUE_RECORDS, Config
-from lanternpipe.kafka.errors import RECORD_AT_FAULT, failure, mapped
+from lanternpipe.kafka.errors import RECORD_AT_FAULT, REFUSED, failure, mapped
 from lanternpipe.ports import Log, Refusal
 from lanternpipe.records import Headers, Outgoing, TopicPartition
 
@@ -50,17 +50,23 @@ class RecordProducer:
         config: As made by one of the functions in ``kafka.config``.
         log: Writes log lines.
         beat: Called while waiting for room in the queue.
+        refused: Called with a code and a reason when a broker does not take us.
     """
 
     def __init__(
-        self, config: Config, *, log: Log, beat: Callable[[], None] = lambda: None
+        self,
+        config: Config,
+        *,
+        log: Log,
+        beat: Callable[[], None] = lambda: None,
+        refused: Callable[[str, str], None] = lambda _, __: None,
     ) -> None:
         self._config = config
         self._beat = beat
         self._limit = int(config.get("queue.buffering.max.messages", QUEUE_RECORDS))
         self._limit_bytes = 1024 * int(config.get("queue.buffering.max.kbytes", QUEUE_KILOBYTES))
         self._record_bytes = 0.0
-        self._events = Events("producer", log)
+        self._events = Events("producer", log, refused=refused)
         self.statistics = self._events.statistics
         self._refusal: Refusal | None = None
         self._undelivered = False
@@ -132,6 +138,21 @@ class RecordProducer:
         disturbed, self._events.disturbed = self._events.disturbed, False
         return disturbed
 
+    def log_in_with(self, username: str, password: str) -> None:
+        """Use this from the next login on."""
+        self._producer.set_sasl_credentials(username, password)
+
+    def rebuild(self) -> None:
+        """Replace the client by a new one; what still waits in the old one is dropped.
+
+        A transactional one has the same id, and is not yet initialised.
+        """
+        # What each record holds is freed by its delivery report alone.
+        with suppress(KafkaException, KafkaFailure):
+            self._producer.purge()
+            self.poll(0)
+        self._producer = self._open()
+
     def close(self, timeout: float) -> None:
         """Flush for at most ``timeout`` seconds and drop what is left."""
         # Not Producer.close(): it has no time-out, and blocks while a broker is down.
@@ -146,12 +167,17 @@ class RecordProducer:
         hooks = {**self._events.hooks(), "on_delivery": self._on_undelivered}
         return opened(Producer, {**self._config, **hooks})
 
-    def _on_undelivered(self, error: KafkaError | None, _: Message) -> None:
+    def _on_undelivered(self, error: KafkaError | None, message: Message) -> None:
         if error is None:
             return
         self._undelivered = True
         if error.code() not in PURGED and self._refusal is None:
-            self._refusal = Refusal(error.name(), error.code() in RECORD_AT_FAULT)
+            self._refusal = Refusal(
+                error.name(),
+                record_at_fault=error.code() in RECORD_AT_FAULT,
+                no_access=error.code() in REFUSED,
+                topic=message.topic() or "",
+            )
 
     def _refused(self, error: KafkaError, topic: str) -> KafkaFailure:
         what = f"producing to {topic}"
@@ -195,14 +221,6 @@ class TransactionalProducer(RecordProducer):
         """Abort the open transaction."""
         with mapped("aborting the transaction"):
             self._producer.abort_transaction(CALL_SECONDS)
-
-    def rebuild(self) -> None:
-        """Replace the client by a new one with the same id, not yet initialised."""
-        # What each record holds is freed by its delivery report alone.
-        with suppress(KafkaException, KafkaFailure):
-            self._producer.purge()
-            self.poll(0)
-        self._producer = self._open()
 
     def _refused(self, error: KafkaError, topic: str) -> KafkaFailure:
         refused = super()._refused(error, topic)

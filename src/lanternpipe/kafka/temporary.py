@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from confluent_kafka.admin import AdminClient
 
 from lanternpipe.errors import KafkaFailure, RetriableFailure
-from lanternpipe.kafka.admin import REQUEST_SECONDS, answer, wait_for_broker
-from lanternpipe.kafka.config import client_config
+from lanternpipe.kafka.admin import REQUEST_SECONDS, answer
+from lanternpipe.kafka.entry import wait_for_broker
 from lanternpipe.kafka.topics import DeclaredTopic, apply
 from lanternpipe.ports import Log
 from lanternpipe.settings import KafkaSettings
@@ -39,10 +39,9 @@ def temporary_topics(
     Raises:
         KafkaFailure: No broker answers, or it refuses.
     """
-    config = client_config(kafka)
     end = time.monotonic() + READY_SECONDS
 
-    admin = wait_for_broker(config, log=log, stopping=lambda: stopping() or time.monotonic() > end)
+    admin = wait_for_broker(kafka, log=log, stopping=lambda: stopping() or time.monotonic() > end)
     if admin is None:
         raise RetriableFailure(
             "_ALL_BROKERS_DOWN", f"no broker answers at {kafka.bootstrap_servers}"

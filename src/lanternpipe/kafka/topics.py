@@ -16,7 +16,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from lanternpipe.errors import FatalFailure, RetriableFailure, TopicError
+from lanternpipe.errors import FatalFailure, RefusedFailure, RetriableFailure, TopicError
 from lanternpipe.kafka.admin import REQUEST_SECONDS, answer, describe_partitions
 from lanternpipe.kafka.errors import mapped
 
@@ -176,7 +176,7 @@ def verify(admin: AdminClient, declared: Iterable[DeclaredTopic]) -> list[str]:
         )
     try:
         return [str(each) for each in differences(admin, declared)]
-    except FatalFailure as refused:
+    except (FatalFailure, RefusedFailure) as refused:
         # A processor need not be allowed to read the settings of topics.
         return [f"the topics' settings are not checked: {refused}"]
 

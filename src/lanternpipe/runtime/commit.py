@@ -9,6 +9,7 @@ from lanternpipe.errors import (
     AbortableFailure,
     FatalFailure,
     FencedFailure,
+    RefusedFailure,
     RetriableFailure,
 )
 from lanternpipe.ports import Refusal, Sink, Source, TransactionalSink
@@ -39,6 +40,11 @@ class WorkLostError(Exception):
         self.ask_broker = ask_broker
 
 
+def refused(refusal: Refusal) -> RefusedFailure:
+    """Return the failure for a record that we may not write."""
+    return RefusedFailure(refusal.code, f"producing to {refusal.topic}: we may not write there")
+
+
 class Committer(Protocol):
     """Sends outputs and makes them final together with the offsets of their inputs."""
 
@@ -62,6 +68,13 @@ class Committer(Protocol):
 
     def abort(self) -> None:
         """Undo the open work."""
+
+    def renew(self) -> None:
+        """Replace the client by a new one, for instance with new certificates; nothing is open.
+
+        Raises:
+            RefusedFailure: The new one is not let in.
+        """
 
     def serve(self) -> None:
         """Serve what the client has to tell; called when there are no records."""
@@ -147,6 +160,11 @@ class ExactlyOnce:
         if self._open:
             self._end()
 
+    def renew(self) -> None:
+        """Replace the client, which has no transaction open."""
+        self.abort()
+        self._renew()
+
     def serve(self) -> None:
         """Serve the client's events; what they tell matters only while a transaction is open."""
         disturbed = self._sink.take_disturbance()
@@ -182,6 +200,8 @@ class ExactlyOnce:
         else:
             aborted, refusal = self._end()
             certain = certain and aborted
+            if refusal and refusal.no_access:
+                raise refused(refusal) from failure
         refusal = refusal or Refusal(failure.code, record_at_fault=False)
         raise WorkLostError(
             refusal.code, refused=refusal.record_at_fault, ask_broker=not certain
@@ -211,6 +231,9 @@ class ExactlyOnce:
             return self._abort(), refusal
         except FencedFailure as failure:
             self._replace(failure)
+            return False, None
+        except RefusedFailure:  # such a client is of no use any more
+            self._renew()
             return False, None
 
     def _abort(self) -> bool:
@@ -253,6 +276,7 @@ class ExactlyOnce:
                 "none",
             )
         self._open = False
+        self._unsure = True  # until it has started: it may be refused
         with self._deadline:
             self._sink.rebuild()
         self.start()
@@ -316,6 +340,8 @@ class AtLeastOnce:
         while self._flush() > 0:
             self._waiting("_TIMED_OUT")
         if refusal := self._sink.take_refusal():
+            if refusal.no_access:
+                raise refused(refusal)
             raise WorkLostError(refusal.code, refused=refusal.record_at_fault)
         while True:
             try:
@@ -336,6 +362,12 @@ class AtLeastOnce:
         """Let what was sent arrive: it cannot be taken back, and will be sent again."""
         self._flush()
         self._sink.take_refusal()
+
+    def renew(self) -> None:
+        """Replace the client, all of whose records have arrived."""
+        while self._flush() > 0:
+            self._waiting("_TIMED_OUT")
+        self._sink.rebuild()
 
     def serve(self) -> None:
         """Serve the client's events."""

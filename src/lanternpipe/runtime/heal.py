@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from lanternpipe.ports import Log, Source
+from lanternpipe.ports import Log
 from lanternpipe.records import TopicPartition
 from lanternpipe.runtime.stall import LOOK_SECONDS, Stalls
 from lanternpipe.runtime.steering import Steering
@@ -20,7 +20,6 @@ class StallWatch:
         ends: Last stable offsets; nothing while they are not fresh.
         work: Knows where we stand.
         steering: Knows what waits on purpose.
-        source: To be replaced.
         log: Writes log lines.
         clock: Monotonic seconds.
 
@@ -35,7 +34,6 @@ class StallWatch:
         ends: Callable[[], Mapping[TopicPartition, int]],
         work: Work,
         steering: Steering,
-        source: Source,
         log: Log,
         clock: Callable[[], float],
     ) -> None:
@@ -44,7 +42,6 @@ class StallWatch:
         self._ends = ends
         self._work = work
         self._steering = steering
-        self._source = source
         self._log = log
         self._clock = clock
         self._looked_at = clock()
@@ -86,6 +83,4 @@ class StallWatch:
         self._log("error", "partitions_stalled", partitions=names)
         self.healed += 1
         self._tried.update(stuck)
-        self._work.abort("stalled")
-        self._work.let_go(list(self._work.positions.snapshot()))
-        self._source.rebuild()
+        self._work.begin_again("stalled")

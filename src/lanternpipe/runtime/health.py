@@ -9,6 +9,8 @@ from typing import NamedTuple
 from lanternpipe.ports import Log
 
 ANSWER_COUNTS_AFTER = 60.0  # seconds; longer than any call was seen to wait
+# Rights that were just given, and certificates that are being replaced, get so many seconds.
+REFUSED_PATIENCE = 10.0
 
 
 class Verdict(NamedTuple):
@@ -23,7 +25,8 @@ class Health:
 
     Live: the loop moves; waiting for a broker counts as moving, since a restart would not bring
     the broker back. Ready: has joined the group and received an assignment, possibly empty, and
-    is not stopping, nor stopped by the breaker; a broker that goes away later does not unset it.
+    is not stopping, nor stopped by the breaker, nor refused by brokers; a broker that goes away
+    later does not unset it.
 
     Args:
         stuck_after: Seconds without a turn of the loop after which the process counts as stuck.
@@ -51,6 +54,8 @@ class Health:
         self._joined = False
         self._stopping = False
         self._unready: str | None = None
+        self._refused: str | None = None
+        self._refused_since = 0.0
         self._fatal: str | None = None
         self._waiting_since: float | None = None
         self._waited_at = 0.0
@@ -71,6 +76,27 @@ class Health:
         """Records are not processed for this reason, though the loop moves; None: they are."""
         self._unready = reason
 
+    def refused(self, code: str, reason: str) -> None:
+        """Brokers do not take us, or we do not take them; said once, however often it is told."""
+        self.beat()
+        self._waited_at = self._clock()
+        if self._refused is None:
+            self._refused_since = self._clock()
+            self._log("error", "access_refused", code=code, reason=reason)
+        self._refused = reason
+
+    @property
+    def denied(self) -> bool:
+        """Whether brokers refuse us just now."""
+        return self._refused is not None
+
+    def hopeless(self) -> str | None:
+        """Return why there is no sense in waiting: refused for a while, and never let in."""
+        if self._joined or self._refused is None:
+            return None
+        late = self._clock() - self._refused_since > REFUSED_PATIENCE
+        return self._refused if late else None
+
     def fatal(self, reason: str) -> None:
         """The process is about to end because of an error."""
         self._fatal = reason
@@ -89,6 +115,10 @@ class Health:
         if since is not None:
             seconds = round(self._clock() - since, 1)
             self._log("info", "broker_is_back", after_seconds=seconds)
+        refused, self._refused = self._refused, None
+        if refused is not None:
+            seconds = round(self._clock() - self._refused_since, 1)
+            self._log("info", "access_granted", after_seconds=seconds)
 
     def answered(self) -> None:
         """A broker has answered a question beside the flow of records.
@@ -114,6 +144,8 @@ class Health:
             return Verdict(ok=False, reason="stopping")
         if not self._joined:
             return Verdict(ok=False, reason=self._until_ready)
+        if self._refused is not None:
+            return Verdict(ok=False, reason=f"refused: {self._refused}")
         if self._unready is not None:
             return Verdict(ok=False, reason=self._unready)
         return Verdict(ok=True, reason=self._once_ready)

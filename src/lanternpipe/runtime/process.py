@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Collection, Container, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from lanternpipe.errors import RefusedFailure
 from lanternpipe.pipeline import Context
 from lanternpipe.ports import Log, Source, Tracing
 from lanternpipe.records import Fetched, Records, TopicPartition
@@ -32,6 +34,7 @@ from lanternpipe.runtime.work import Work
 
 IDLE_WAIT = 0.1  # seconds; how late a stop request may be noticed
 LEAST_WAIT = 0.2  # seconds; many records that become due one by one are taken together
+REFUSED_PAUSE = 2.0  # seconds between attempts at what we may not do
 SIGHT_EVERY = 0.5  # seconds; how old the numbers may be that other threads see
 
 ALL_IS_RIGHT = Breaker(ratio=1.0, window=1, enabled=False)
@@ -104,6 +107,7 @@ class Processor:
         hops: Topics of records that have been here before: retry and replay topics.
         stalls: Finds partitions that stand still; by default none.
         ends: Last stable offsets of the assigned partitions; nothing while they are not fresh.
+        outdated: Tells, once, that the clients have to be replaced.
     """
 
     def __init__(
@@ -128,6 +132,7 @@ class Processor:
         hops: Container[str] = (),
         stalls: Stalls | None = None,
         ends: Callable[[], Mapping[TopicPartition, int]] = dict,
+        outdated: Callable[[], bool] = lambda: False,
     ) -> None:
         self.measures = measures or Measures(clock)
         self._tracing = tracing or NoTracing()
@@ -168,10 +173,12 @@ class Processor:
             ends=ends,
             work=self.work,
             steering=self._steering,
-            source=source,
             log=log,
             clock=self.measures.now,
         )
+        self._pause = pause
+        self._outdated = outdated
+        self._log = log
         self._rebalance = Rebalance(self.work, self.measures, health, log)
         self._start = PartitionStart(
             source, self.work, start=start, hops=hops, group=group, health=health, log=log
@@ -205,8 +212,29 @@ class Processor:
         self._source.close()
 
     def step(self) -> None:
-        """Do one turn of the loop."""
+        """Do one turn of the loop.
+
+        Raises:
+            RefusedFailure: We have not been let in since the start.
+        """
+        if reason := self._health.hopeless():
+            raise RefusedFailure("refused", reason)
+        try:
+            self._turn()
+        except RefusedFailure as failure:
+            # Rights come and go while we run: a restart would not bring them back.
+            self._health.refused(failure.code, str(failure))
+            with suppress(RefusedFailure):  # of a producer that is not let in either
+                self.work.begin_again("refused")
+            self._look()
+            self._pause(REFUSED_PAUSE)
+
+    def _turn(self) -> None:
         self._health.beat()
+        if self._outdated():
+            began = self.measures.now()
+            self.work.change_clients()
+            self._log("info", "clients_replaced", seconds=round(self.measures.now() - began, 3))
         self.steer()
         fetched = self._fetch()
         self._start.find(fetched.lost)

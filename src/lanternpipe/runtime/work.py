@@ -257,6 +257,29 @@ class Work:
         self._committer.abort()
         self._give_back(WorkLostError(cause), "warning")
 
+    def change_clients(self) -> None:
+        """Commit all work, then go on with new clients, which join the group anew.
+
+        Raises:
+            RefusedFailure: The new ones are not let in.
+        """
+        self.commit()
+        self._committer.renew()
+        self.let_go(list(self.positions.snapshot()))
+        self._source.rebuild()
+
+    def begin_again(self, cause: str) -> None:
+        """Undo all work since the last commit and join the group anew, with new clients.
+
+        Raises:
+            RefusedFailure: We may not; nothing is open all the same.
+        """
+        try:
+            self.abort(cause)
+        finally:
+            self.let_go(list(self.positions.snapshot()))
+            self._source.rebuild()
+
     def undo(self, lost: WorkLostError) -> None:
         """Follow the committer, which has undone the work on the broker."""
         self._losses_in_a_row += 1

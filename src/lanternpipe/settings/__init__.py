@@ -17,6 +17,7 @@ from pydantic_settings import (
 from lanternpipe.settings.failures import DeadLetterSettings, LookupSettings, RetrySettings
 from lanternpipe.settings.kafka import OWNED_CLIENT_KEYS, KafkaSettings
 from lanternpipe.settings.section import Section, moment
+from lanternpipe.settings.security import SecuritySettings
 
 __all__ = [
     "OWNED_CLIENT_KEYS",
@@ -32,6 +33,7 @@ __all__ = [
     "LookupSettings",
     "RetrySettings",
     "Section",
+    "SecuritySettings",
     "Settings",
     "TelemetrySettings",
     "TopicSettings",
@@ -123,7 +125,11 @@ class Settings(BaseSettings):
     """Everything that can be set from outside."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_nested_delimiter="__", extra="ignore", frozen=True
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
     )
 
     app: str = Field(

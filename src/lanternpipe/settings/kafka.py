@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from lanternpipe.settings.section import Section
+from lanternpipe.settings.security import SecuritySettings
 
 # Keys on which the guarantees rest; changing them by EXTRA would silently break a promise.
 OWNED_CLIENT_KEYS = frozenset(
@@ -29,6 +30,15 @@ OWNED_CLIENT_KEYS = frozenset(
         "transactional.id",
     }
 )
+
+
+# What settings of our own say as soon as SECURITY has a mode.
+SECURITY_KEYS = ("security.", "sasl.", "ssl.", "https.", "enable.ssl.", "enable.sasl.")
+# What would let anybody pass for a broker.
+BLIND = {
+    "enable.ssl.certificate.verification": "false",
+    "ssl.endpoint.identification.algorithm": "none",
+}
 
 
 class KafkaSettings(Section):
@@ -61,6 +71,7 @@ class KafkaSettings(Section):
     compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = Field(
         "lz4", description="Compression of what we produce."
     )
+    security: SecuritySettings = SecuritySettings()
     extra: dict[str, str] = Field(
         {}, description="Any librdkafka setting for all clients; `_` in the name becomes `.`."
     )
@@ -77,6 +88,22 @@ class KafkaSettings(Section):
                 "or it has a setting of its own"
             )
         return keys
+
+    @model_validator(mode="after")
+    def _security(self) -> KafkaSettings:
+        everything = {**self.extra, **self.consumer_extra, **self.producer_extra}
+        for key, value in everything.items():
+            if BLIND.get(key) == value.lower() and not self.security.development:
+                raise ValueError(
+                    f"{key}={value} lets anybody pass for a broker; where that does not matter, "
+                    "say SECURITY__DEVELOPMENT=true"
+                )
+            if self.security.mode != "plaintext" and key.startswith(SECURITY_KEYS):
+                raise ValueError(
+                    f"{key} cannot be set by EXTRA beside SECURITY__MODE={self.security.mode}: "
+                    "what SECURITY says goes for all clients"
+                )
+        return self
 
     @model_validator(mode="after")
     def _relations(self) -> KafkaSettings:

@@ -10,7 +10,10 @@ from pydantic import BaseModel, ConfigDict
 class Section(BaseModel):
     """A group of settings."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    # What a wrong value was is not in the error's own text: it may be a password.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True
+    )
 
 
 def moment(given: str, other: str = "") -> str:

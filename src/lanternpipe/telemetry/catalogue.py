@@ -165,6 +165,14 @@ BREAKER = Metric(
     GROUP,
     "Whether a flood of dead letters has stopped this process.",
 )
+ACCESS_REFUSED = Metric(
+    "pipeline_access_refused", "gauge", "", GROUP,
+    "1 while brokers do not take us, or we do not take them.",
+)  # fmt: skip
+CERTIFICATE_EXPIRES = Metric(
+    "pipeline_certificate_expiry_timestamp_seconds", "gauge", "seconds", ("certificate",),
+    "When a certificate in force ends, in seconds since 1970.",
+)  # fmt: skip
 BREAKER_OPENINGS = Metric(
     "pipeline_breaker_openings", "counter", "openings", GROUP, "How often the breaker has opened."
 )
@@ -432,6 +440,8 @@ METRICS: Final[tuple[Metric, ...]] = (
     WAITING,
     BREAKER,
     BREAKER_OPENINGS,
+    ACCESS_REFUSED,
+    CERTIFICATE_EXPIRES,
     STALLS,
     RECORD_AGE,
     FUTURE,
@@ -599,6 +609,15 @@ LOG_LINES: Final[dict[str, LogLine]] = {
     "broker_unreachable": _line(
         "No broker answers at the start.", "brokers", "code", "reason", "hint"
     ),
+    "access_refused": _line(
+        "Brokers do not take us, or we do not take them; said once.", "code", "reason"
+    ),
+    "rotated": _line("New files of the security settings are in force from now on.", "what"),
+    "rotation_waits": _line("New files do not fit together yet; the old ones stay.", "text"),
+    "clients_replaced": _line(
+        "All work was committed, and new clients took over with the new certificates.", "seconds"
+    ),
+    "access_granted": _line("What was refused is allowed again.", "after_seconds"),
     "broker_reachable": _line("A broker answers at last.", "brokers"),
     "letters_replayed": _line(
         "A run of `dlq replay` has ended; it tells who was meant, and what became of how many.",

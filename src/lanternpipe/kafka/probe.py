@@ -1,0 +1,251 @@
+"""Knocks at a broker's port by hand, to learn what the client does not tell.
+
+Of a wrong host name, an expired certificate or a port that speaks something else the client says
+little more than that a connection failed. Here the handshake is made once more with Python's own
+``ssl``, followed by Kafka's ``SaslHandshake``, the one request that is answered by listeners with
+SASL, and answered otherwise by those without (https://kafka.apache.org/protocol).
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import struct
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from lanternpipe.settings import SecuritySettings
+
+Stage: TypeAlias = Literal["resolve", "connect", "tls", "kafka", "sasl"]
+
+SASL_HANDSHAKE, VERSION = 17, 1
+UNSUPPORTED_MECHANISM, NO_SASL_HERE = 33, 34
+LONGEST_ANSWER = 65_536
+TLS_ALERT = b"\x15\x03"
+NO_MECHANISM = "NONE"  # asked for by those who would use none, to learn what there is
+
+
+class Seen(NamedTuple):
+    """What came of knocking at one address.
+
+    Attributes:
+        address: ``host:port``.
+        stage: How far it came; where ``problem`` is None, that was all.
+        problem: What went wrong there; None where nothing did.
+        cure: What to do about it.
+        certificate: The broker's, as ``ssl`` decodes it, once its chain has been verified.
+        mechanisms: The SASL mechanisms of the listener; None where it has none or did not tell.
+    """
+
+    address: str
+    stage: Stage
+    problem: str | None = None
+    cure: str = ""
+    certificate: Mapping[str, Any] | None = None
+    mechanisms: tuple[str, ...] | None = None
+
+    @property
+    def refused(self) -> bool:
+        """Whether somebody is there who does not take us, or whom we do not take."""
+        return self.problem is not None and self.stage in {"tls", "kafka", "sasl"}
+
+
+class _FailedError(Exception):
+    def __init__(self, stage: Stage, problem: str, cure: str) -> None:
+        super().__init__(problem)
+        self.stage, self.problem, self.cure = stage, problem, cure
+
+
+def knock(address: str, security: SecuritySettings, timeout: float) -> Seen:
+    """Try what a client does before it asks anything, up to the choice of a SASL mechanism.
+
+    Args:
+        address: ``host:port``.
+        security: What the client would use.
+        timeout: Seconds for each step.
+    """
+    certificate: Mapping[str, Any] | None = None
+    try:
+        with _connected(address, timeout) as plain:
+            if security.protocol.endswith("PLAINTEXT"):
+                mechanisms = _asked(plain, address, security)
+            else:
+                with _encrypted(plain, address, security) as line:
+                    certificate = line.getpeercert()
+                    mechanisms = _asked(line, address, security)
+    except _FailedError as failed:
+        return Seen(address, failed.stage, failed.problem, failed.cure, certificate)
+    return Seen(address, "sasl", certificate=certificate, mechanisms=mechanisms)
+
+
+def host_and_port(address: str) -> tuple[str, int]:
+    """Split an address; Kafka's port where it names none."""
+    host, _, port = address.removeprefix("//").rpartition(":")
+    if not host or not port.isdecimal():
+        return address.strip("[]"), 9092
+    return host.strip("[]"), int(port)
+
+
+@contextmanager
+def _connected(address: str, timeout: float) -> Iterator[socket.socket]:
+    host, port = host_and_port(address)
+    where = "PIPELINE_KAFKA__BOOTSTRAP_SERVERS"
+    try:
+        line = socket.create_connection((host, port), timeout)
+    except socket.gaierror as error:
+        raise _FailedError(
+            "resolve", f"{host} has no address ({error.strerror})", f"is the name in {where} right?"
+        ) from None
+    except OSError as error:
+        text = "no answer" if isinstance(error, TimeoutError) else (error.strerror or str(error))
+        raise _FailedError(
+            "connect", f"nobody can be reached at {address} ({text})", f"is {where} right?"
+        ) from None
+    with line:
+        yield line
+
+
+@contextmanager
+def _encrypted(
+    line: socket.socket, address: str, security: SecuritySettings
+) -> Iterator[ssl.SSLSocket]:
+    host, _ = host_and_port(address)
+    context = ssl.create_default_context(cafile=security.ca_file)
+    context.check_hostname = security.verify_hostname
+    if security.cert_file:
+        context.load_cert_chain(security.cert_file, security.key_file)
+    try:
+        encrypted = context.wrap_socket(line, server_hostname=host)
+    except ssl.SSLCertVerificationError as error:
+        raise _unverified(address, error, security) from None
+    except OSError as error:
+        raise _broken(address, error) from None
+    with encrypted:
+        yield encrypted
+
+
+def _unverified(
+    address: str, error: ssl.SSLCertVerificationError, security: SecuritySettings
+) -> _FailedError:
+    text = error.verify_message.rstrip(".")
+    problem = f"the certificate of {address} is not accepted: {text}"
+    if "expired" in text or "not yet valid" in text:
+        return _FailedError("tls", problem, "renew it on the broker, and compare the clocks")
+    if "ismatch" in text:
+        return _FailedError(
+            "tls", problem, "connect to a name that it was made for, or add this one to its SANs"
+        )
+    trusted = security.ca_file or "the authorities of this system"
+    return _FailedError(
+        "tls",
+        problem,
+        f"PIPELINE_KAFKA__SECURITY__CA_FILE must hold the authority that signed it (now {trusted})",
+    )
+
+
+def _broken(address: str, error: OSError) -> _FailedError:
+    reason = (getattr(error, "reason", None) or error.strerror or type(error).__name__).lower()
+    if "alert" in reason:
+        return _ours_refused(address, reason)
+    return _FailedError(
+        "tls",
+        f"{address} does not speak TLS ({reason.replace('_', ' ')})",
+        "choose the broker's port for TLS, or PIPELINE_KAFKA__SECURITY__MODE=plaintext",
+    )
+
+
+def _ours_refused(address: str, reason: str) -> _FailedError:
+    """Return what an alert of the broker means; what it does not like comes from us."""
+    told = reason.replace("_", " ")
+    if "certificate_required" in reason or "handshake_failure" in reason:
+        return _FailedError(
+            "tls",
+            f"{address} asks for a client certificate ({told})",
+            "choose PIPELINE_KAFKA__SECURITY__MODE=mtls with CERT_FILE and KEY_FILE",
+        )
+    return _FailedError(
+        "tls",
+        f"{address} does not accept our certificate ({told})",
+        "PIPELINE_KAFKA__SECURITY__CERT_FILE must be one that has not expired and whose "
+        "authority the broker trusts",
+    )
+
+
+def _asked(line: socket.socket, address: str, security: SecuritySettings) -> tuple[str, ...] | None:
+    """Ask for our SASL mechanism, or for one that nobody has; return which there are."""
+    wanted = security.sasl_mechanism
+    try:
+        line.sendall(_request(wanted or NO_MECHANISM))
+        code, mechanisms = _answer(line)
+    except ssl.SSLError as error:
+        raise _broken(address, error) from None
+    except (OSError, EOFError, ValueError, struct.error) as error:
+        raise _no_kafka(address, error, security) from None
+    has_sasl = code != NO_SASL_HERE
+    if wanted and not has_sasl:
+        mode = "plaintext" if not security.tls else "tls or mtls"
+        raise _FailedError(
+            "sasl",
+            f"{address} asks nobody for a password or token",
+            f"choose the broker's port for SASL, or PIPELINE_KAFKA__SECURITY__MODE={mode}",
+        )
+    if wanted and code == UNSUPPORTED_MECHANISM:
+        raise _FailedError(
+            "sasl",
+            f"{address} does not know {wanted}, but {', '.join(mechanisms) or 'none at all'}",
+            "choose one of these by PIPELINE_KAFKA__SECURITY__MODE and __MECHANISM",
+        )
+    if not wanted and has_sasl:
+        raise _FailedError(
+            "sasl",
+            f"{address} wants to know who we are ({', '.join(mechanisms)})",
+            "choose PIPELINE_KAFKA__SECURITY__MODE=scram, plain or oauthbearer",
+        )
+    return mechanisms if has_sasl else None
+
+
+def _no_kafka(address: str, error: Exception, security: SecuritySettings) -> _FailedError:
+    text = str(error) or type(error).__name__
+    if security.protocol.endswith("PLAINTEXT"):
+        return _FailedError(
+            "kafka",
+            f"{address} does not speak unencrypted Kafka ({text})",
+            "where it is the broker's port for TLS, choose PIPELINE_KAFKA__SECURITY__MODE=tls, "
+            "mtls, scram, plain or oauthbearer",
+        )
+    return _FailedError("kafka", f"{address} does not speak Kafka ({text})", "is the port right?")
+
+
+def _request(mechanism: str) -> bytes:
+    client, name = b"lanternpipe", mechanism.encode()
+    header = struct.pack(f">hhih{len(client)}s", SASL_HANDSHAKE, VERSION, 1, len(client), client)
+    body = struct.pack(f">h{len(name)}s", len(name), name)
+    return struct.pack(">i", len(header + body)) + header + body
+
+
+def _answer(line: socket.socket) -> tuple[int, tuple[str, ...]]:
+    start = _read(line, 4)
+    if start.startswith(TLS_ALERT):
+        raise ValueError("it answers in TLS")
+    (size,) = struct.unpack(">i", start)
+    if not 10 <= size <= LONGEST_ANSWER:
+        raise ValueError("its answer is not Kafka's")
+    body = _read(line, size)
+    _, code, count = struct.unpack_from(">ihi", body)
+    at, names = 10, []
+    for _ in range(count):
+        (length,) = struct.unpack_from(">h", body, at)
+        names.append(body[at + 2 : at + 2 + length].decode())
+        at += 2 + length
+    return code, tuple(names)
+
+
+def _read(line: socket.socket, size: int) -> bytes:
+    found = b""
+    while len(found) < size:
+        more = line.recv(size - len(found))
+        if not more:
+            raise EOFError("it hung up")
+        found += more
+    return found
