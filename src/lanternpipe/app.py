@@ -5,14 +5,14 @@ from __future__ import annotations
 import importlib
 import threading
 import time
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
 from lanternpipe.assembly import build_processor
 from lanternpipe.codec.json import JsonCodec
 from lanternpipe.errors import ConfigError, LanternpipeError, Reject, RetriableFailure
-from lanternpipe.kafka.entry import wait_for_broker
+from lanternpipe.kafka.entry import check_access, denied, wait_for_broker
 from lanternpipe.kafka.rotation import LOOK_SECONDS
 from lanternpipe.kafka.topics import verify
 from lanternpipe.pipeline import Pipeline
@@ -28,11 +28,10 @@ from lanternpipe.telemetry.catalogue import LINKS_OMITTED
 from lanternpipe.telemetry.logs import PipelineLog
 from lanternpipe.telemetry.metrics import Sample, open_metrics
 from lanternpipe.telemetry.setup import traces
-from lanternpipe.topology import (
-    declared_topics,
-)
+from lanternpipe.topology import declared_topics, topic_names
 
 LEAVE_SECONDS = 3.0
+ASK_WHY_EVERY = 5.0  # seconds between questions why no broker can be reached
 
 
 def load_pipeline(name: str) -> Pipeline[Any, Any]:
@@ -114,6 +113,13 @@ def process(settings: Settings, pipeline: Pipeline[Any, Any], log: PipelineLog) 
             return
         stack.enter_context(app.lag.running())
         stack.enter_context(repeatedly(app.rotation.look, LOOK_SECONDS, "rotation"))
+
+        def ask_why() -> None:
+            # Of a certificate that has run out the client says no more than that it is cut off.
+            if app.health.waits and (denial := denied(settings.kafka)):
+                app.health.refused(*denial)
+
+        stack.enter_context(repeatedly(ask_why, ASK_WHY_EVERY, "entry"))
         stack.enter_context(
             watched_transform(lambda: app.planner.progress, settings.stall_after, time.monotonic)
         )
@@ -142,7 +148,7 @@ def wait_for_topics(
     stopping: Callable[[], bool],
     *,
     beat: Callable[[], None] = lambda: None,
-    only: Container[str] | None = None,
+    sent_to: str | None = None,
 ) -> bool:
     """Wait for a broker and verify the topics on it; False if asked to stop before.
 
@@ -152,18 +158,24 @@ def wait_for_topics(
         log: Writes log lines.
         stopping: Whether to give up.
         beat: Called at every attempt.
-        only: Names of the topics that matter; by default all.
+        sent_to: The one topic that a producer needs; by default all that a processor does.
 
     Raises:
         TopicError: A topic is missing.
+        RefusedFailure: No broker lets us in, or we may not do what we have to.
     """
     declared = declared_topics(settings, pipeline)
-    wanted = [each for each in declared if not only or each.name in only]
+    wanted = [each for each in declared if sent_to in {None, each.name}]
+    names = topic_names(settings, pipeline)
+    also = (topic.name for topic in pipeline.also)
+    reads: tuple[str, ...] = () if sent_to else names.sources
+    writes = (sent_to,) if sent_to else (names.output, names.dead_letters, *names.retries, *also)
     while True:
         admin = wait_for_broker(settings.kafka, log=log, stopping=stopping, beat=beat)
         if admin is None:
             return False
         try:
+            check_access(admin, reads=reads, writes=writes)
             warnings = verify(admin, wanted)
         except RetriableFailure:
             continue  # it has just gone away; said once by the next wait

@@ -111,7 +111,7 @@ def produce_events(
             late = options.seconds is not None and time.monotonic() - began > options.seconds
             return late or stop()
 
-        if not wait_for_topics(settings, pipeline, log, give_up, only={topic.name}):
+        if not wait_for_topics(settings, pipeline, log, give_up, sent_to=topic.name):
             brokers = settings.kafka.bootstrap_servers
             raise RetriableFailure("_TIMED_OUT", f"{brokers}: no broker answered; nothing was sent")
         health.joined()

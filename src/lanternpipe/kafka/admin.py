@@ -18,7 +18,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from lanternpipe.errors import RetriableFailure
 from lanternpipe.kafka.clients import Events, opened
 from lanternpipe.kafka.config import Config
-from lanternpipe.kafka.errors import failure, mapped
+from lanternpipe.kafka.errors import REFUSED, failure, mapped
 from lanternpipe.ports import Log
 from lanternpipe.records import Backlog, TopicPartition
 
@@ -191,12 +191,14 @@ def describe_partitions(client: Any, topic: str) -> list[TopicPartition]:
     """Return the partitions of a topic; none when it does not exist.
 
     Raises:
-        KafkaFailure: The broker did not answer.
+        KafkaFailure: The broker did not answer, or we may not know.
     """
     try:
         metadata = client.list_topics(topic, timeout=REQUEST_SECONDS).topics[topic]
     except KafkaException as error:
         raise failure(error.args[0], f"describing {topic}") from error
+    if metadata.error is not None and metadata.error.code() in REFUSED:
+        raise failure(metadata.error, f"describing {topic}")
     return (
         [] if metadata.error else [TopicPartition(topic, at) for at in sorted(metadata.partitions)]
     )

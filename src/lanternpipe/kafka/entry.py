@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AclOperation, AdminClient
 
-from lanternpipe.errors import RefusedFailure
+from lanternpipe.errors import FatalFailure, RefusedFailure
 from lanternpipe.kafka.admin import REQUEST_SECONDS, answer
 from lanternpipe.kafka.clients import Events, opened
 from lanternpipe.kafka.config import client_config
@@ -75,7 +75,7 @@ def wait_for_broker(
             admin.poll(0)  # the reason behind a "transport failure" comes as an event
             if cause.code() not in UNREACHABLE | REFUSED:
                 raise failure(cause, kafka.bootstrap_servers) from error
-            denial = _denied(kafka, told)
+            denial = denied(kafka, told)
             told.clear()
             if denial is None:
                 refused_since = None
@@ -97,8 +97,13 @@ def wait_for_broker(
     return None
 
 
-def _denied(kafka: KafkaSettings, told: list[Denial]) -> Denial | None:
-    """Find out whether somebody is there and does not let us in."""
+def denied(kafka: KafkaSettings, told: Sequence[Denial] = ()) -> Denial | None:
+    """Find out whether somebody is there and does not let us in.
+
+    Args:
+        kafka: The connection.
+        told: What the client has said about it.
+    """
     addresses = [each.strip() for each in kafka.bootstrap_servers.split(",") if each.strip()]
     seen = [knock(address, kafka.security, KNOCK_SECONDS) for address in addresses[:FEW]]
     if any(each.problem is None for each in seen):  # as far as one gets without a password
@@ -121,33 +126,45 @@ def _say_unreachable(kafka: KafkaSettings, cause: KafkaError, events: Events, lo
     )
 
 
-def check_access(admin: AdminClient, needed: Mapping[str, Collection[AclOperation]]) -> None:
+def check_access(
+    admin: AdminClient, *, reads: Collection[str] = (), writes: Collection[str] = ()
+) -> None:
     """Check what we may do with topics, before anything is done.
+
+    Topics that do not exist are left to others.
 
     Args:
         admin: Connected.
-        needed: Operations by topic.
+        reads: Topics to read from.
+        writes: Topics to write to.
 
     Raises:
         RefusedFailure: Something is missing; the message names all of it.
         KafkaFailure: The broker did not answer.
     """
+    needed: dict[str, list[AclOperation]] = {}
+    for topics, operation in ((reads, AclOperation.READ), (writes, AclOperation.WRITE)):
+        for name in topics:
+            needed.setdefault(name, []).append(operation)
     asked = admin.describe_topics(
         TopicCollection([*needed]),
         include_authorized_operations=True,
         request_timeout=REQUEST_SECONDS,
     )
-    missing = []
+    missing: list[str] = []
     for name, future in asked.items():
         try:
             allowed = answer(future, f"describing {name}").authorized_operations
         except RefusedFailure:
-            missing.append(f"DESCRIBE {name}")
+            missing.append(f"describe {name}")
+            continue
+        except FatalFailure:
             continue
         if allowed:  # brokers that do not tell are asked in vain
-            missing += [f"{each.name} {name}" for each in needed[name] if each not in allowed]
+            missing += [
+                f"{each.name.lower()} {name}" for each in needed[name] if each not in allowed
+            ]
     if missing:
         raise RefusedFailure(
-            "TOPIC_AUTHORIZATION_FAILED",
-            f"the user may not {', '.join(missing)} (operation and topic); {GRANT}",
+            "TOPIC_AUTHORIZATION_FAILED", f"the user may not {', nor '.join(missing)}; {GRANT}"
         )

@@ -13,8 +13,10 @@ import ssl
 import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+from lanternpipe.certificates import read
 from lanternpipe.settings import SecuritySettings
 
 Stage: TypeAlias = Literal["resolve", "connect", "tls", "kafka", "sasl"]
@@ -120,7 +122,7 @@ def _encrypted(
     except ssl.SSLCertVerificationError as error:
         raise _unverified(address, error, security) from None
     except OSError as error:
-        raise _broken(address, error) from None
+        raise _broken(address, error, security) from None
     with encrypted:
         yield encrypted
 
@@ -144,10 +146,10 @@ def _unverified(
     )
 
 
-def _broken(address: str, error: OSError) -> _FailedError:
+def _broken(address: str, error: OSError, security: SecuritySettings) -> _FailedError:
     reason = (getattr(error, "reason", None) or error.strerror or type(error).__name__).lower()
     if "alert" in reason:
-        return _ours_refused(address, reason)
+        return _ours_refused(address, reason, security)
     return _FailedError(
         "tls",
         f"{address} does not speak TLS ({reason.replace('_', ' ')})",
@@ -155,20 +157,22 @@ def _broken(address: str, error: OSError) -> _FailedError:
     )
 
 
-def _ours_refused(address: str, reason: str) -> _FailedError:
-    """Return what an alert of the broker means; what it does not like comes from us."""
+def _ours_refused(address: str, reason: str, security: SecuritySettings) -> _FailedError:
+    """Return what an alert of the broker means: what it does not like comes from us."""
     told = reason.replace("_", " ")
-    if "certificate_required" in reason or "handshake_failure" in reason:
+    if security.cert_file is None:
         return _FailedError(
             "tls",
             f"{address} asks for a client certificate ({told})",
             "choose PIPELINE_KAFKA__SECURITY__MODE=mtls with CERT_FILE and KEY_FILE",
         )
+    ours = read(security.cert_file.read_bytes())
+    ends = datetime.fromtimestamp(ours.ends, UTC).isoformat(timespec="seconds")
     return _FailedError(
         "tls",
-        f"{address} does not accept our certificate ({told})",
-        "PIPELINE_KAFKA__SECURITY__CERT_FILE must be one that has not expired and whose "
-        "authority the broker trusts",
+        f"{address} does not accept our certificate of {ours.issuer} that ends {ends} ({told})",
+        "PIPELINE_KAFKA__SECURITY__CERT_FILE must be in force and of an authority that the broker "
+        "trusts",
     )
 
 
@@ -179,7 +183,7 @@ def _asked(line: socket.socket, address: str, security: SecuritySettings) -> tup
         line.sendall(_request(wanted or NO_MECHANISM))
         code, mechanisms = _answer(line)
     except ssl.SSLError as error:
-        raise _broken(address, error) from None
+        raise _broken(address, error, security) from None
     except (OSError, EOFError, ValueError, struct.error) as error:
         raise _no_kafka(address, error, security) from None
     has_sasl = code != NO_SASL_HERE

@@ -30,8 +30,10 @@ HINTS: dict[str, str] = {
     f"{SECURITY}MODE=mtls with CERT_FILE and KEY_FILE",
     "alert": f"the broker does not accept our certificate: {SECURITY}CERT_FILE must be in force "
     "and of an authority that the broker trusts",
-    "mechanism": f"{SECURITY}USERNAME and PASSWORD or PASSWORD_FILE must be those of a user whom "
-    "the broker knows for this mechanism",
+    "mechanism handshake failed": "choose one that the broker has, by "
+    f"{SECURITY}MODE and MECHANISM",
+    "invalid": f"{SECURITY}USERNAME and PASSWORD or PASSWORD_FILE must be those of a user whom "
+    "the broker knows",
 }
 TOKEN = (
     f"{SECURITY}TOKEN_URL, USERNAME and PASSWORD or PASSWORD_FILE must be such that the tokens are "
@@ -50,7 +52,7 @@ def cure_of(code: int, text: str) -> str:
     if cure := CURES.get(code):
         return cure
     lower = text.lower()
-    if "oauthbearer" in lower or "token" in lower:
+    if "oauthbearer token" in lower:
         return TOKEN
     for part, hint in HINTS.items():
         if part in lower:

@@ -86,6 +86,11 @@ class Health:
         self._refused = reason
 
     @property
+    def waits(self) -> bool:
+        """Whether something outside is waited for."""
+        return self._waiting_since is not None
+
+    @property
     def denied(self) -> bool:
         """Whether brokers refuse us just now."""
         return self._refused is not None

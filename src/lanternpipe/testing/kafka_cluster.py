@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 import time
 from contextlib import ExitStack, contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ from lanternpipe.testing.kafka_install import (
     run_command,
     server_properties,
     start_script,
+    with_doors,
     with_side_door,
 )
 
@@ -76,8 +78,10 @@ class _Broker:
         script: str,
         folder: Path,
         side_port: int | None,
+        doors: Mapping[str, int],
     ) -> None:
         self.number, self.address = number, f"127.0.0.1:{port}"
+        self.doors = {name: f"127.0.0.1:{door}" for name, door in doors.items()}
         self.side_door = None if side_port is None else f"127.0.0.1:{side_port}"
         self.log = folder / "broker.log"
         self._engine, self._script, self._folder = engine, script, folder
@@ -190,6 +194,10 @@ class KafkaCluster:
             raise KafkaClusterError(f"broker {broker} has no side door")
         return address
 
+    def door(self, name: str) -> str:
+        """Return where the brokers listen by this name."""
+        return ",".join(broker.doors[name] for broker in self._own.values())
+
     def log(self, broker: int) -> Path:
         """Return the file that holds all that the broker has printed."""
         return self._broker(broker).log
@@ -233,6 +241,7 @@ def kafka_cluster(
     jvm_flags: Sequence[str] | Callable[[int], Sequence[str]] = QUICK_START,
     directory: Path | None = None,
     side_doors: Sequence[int] = (),
+    doors: Mapping[str, str] | None = None,
 ) -> Iterator[KafkaCluster]:
     """Run a cluster of one or three nodes, each both broker and controller.
 
@@ -249,13 +258,15 @@ def kafka_cluster(
         directory: Where data and logs go; the logs stay there. By default a temporary folder.
         side_doors: A port for each broker, or none. Clients that come by a broker's side door
             are told that it listens there, so that a proxy at that port has all they say.
+        doors: The security protocols of further listeners, by their names. What they need besides
+            is said by ``properties``, as ``listener.name.<name>.…``.
     """
     if brokers not in {1, 3}:
         raise KafkaClusterError(f"a cluster has one or three brokers, not {brokers}")
     provider = find_provider()
     if isinstance(provider, External):
-        if side_doors:
-            raise UnsupportedError("an external cluster has no side doors")
+        if side_doors or doors:
+            raise UnsupportedError("an external cluster has no other doors than its own")
         yield _external(provider.bootstrap_servers, brokers, properties)
         return
     engine = engine_of(provider)
@@ -267,7 +278,9 @@ def kafka_cluster(
     with ExitStack() as stack:
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                started = _started(engine, brokers, properties or {}, flags, root, side_doors)
+                started = _started(
+                    engine, brokers, properties or {}, flags, root, side_doors, doors or {}
+                )
                 cluster = stack.enter_context(started)
                 break
             except _PortTakenError:
@@ -286,9 +299,11 @@ def _started(
     flags: Callable[[int], Sequence[str]],
     root: Path,
     side_doors: Sequence[int],
+    doors: Mapping[str, str],
 ) -> Iterator[KafkaCluster]:
-    ports = free_ports(2 * count + len(side_doors))
-    clients, controllers, sides = ports[:count], ports[count : 2 * count], ports[2 * count :]
+    ports = iter(free_ports((2 + len(doors)) * count + len(side_doors)))
+    clients, controllers = [*islice(ports, count)], [*islice(ports, count)]
+    sides, others = [*islice(ports, len(side_doors))], [*ports]
     cluster_id = "L" + secrets.token_urlsafe(16)[1:]  # a leading dash would read as an option
     brokers = []
     for number, port in enumerate(clients, start=1):
@@ -296,8 +311,11 @@ def _started(
         side = sides[number - 1] if sides else None
         if side is not None:
             settings = with_side_door(settings, side, side_doors[number - 1], engine.bind)
+        own = others[(number - 1) * len(doors) : number * len(doors)]
+        settings = with_doors(settings, doors, own, engine.bind)
         script = start_script(engine, cluster_id, {**settings, **properties}, flags(number))
-        brokers.append(_Broker(number, port, engine, script, root / f"broker-{number}", side))
+        folder, named = root / f"broker-{number}", dict(zip(doors, own, strict=True))
+        brokers.append(_Broker(number, port, engine, script, folder, side, named))
     numbers = [broker.number for broker in brokers]
     with ExitStack() as stack:
         stack.callback(_discard, brokers)
@@ -306,7 +324,7 @@ def _started(
         servers = ",".join(broker.address for broker in brokers)
         cluster = KafkaCluster(servers, numbers, brokers, engine, group)
         try:
-            _open(engine, [*clients, *sides])
+            _open(engine, [*clients, *sides, *others])
             for broker in brokers:
                 broker.launch(group)
             for broker in brokers:

@@ -329,6 +329,25 @@ def with_side_door(
     return {**properties, **{name: f"{properties[name]},{more[name]}" for name in more}}
 
 
+def with_doors(
+    properties: Mapping[str, str], doors: Mapping[str, str], ports: Sequence[int], bind: str
+) -> dict[str, str]:
+    """Add further listeners for clients.
+
+    Args:
+        properties: Settings of a node.
+        doors: The security protocol of each, by its name.
+        ports: Where they listen.
+        bind: The address to listen at.
+    """
+    found = dict(properties)
+    for (name, protocol), port in zip(doors.items(), ports, strict=True):
+        found["listeners"] += f",{name}://{bind}:{port}"
+        found["advertised.listeners"] += f",{name}://127.0.0.1:{port}"
+        found["listener.security.protocol.map"] += f",{name}:{protocol}"
+    return found
+
+
 def properties_text(properties: Mapping[str, str]) -> str:
     """Write a Java properties file, which is Latin-1 and takes the rest as UTF-16 escapes."""
     return "".join(f"{key}={_escaped(value)}\n" for key, value in properties.items())
