@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down smoke test test-all stack lint types logins unit contract integration docs chaos bench bench-latency bench-telemetry lock generate clean
+.PHONY: help demo up down smoke test test-all stack lint types logins unit hostile contract integration docs chaos bench bench-latency bench-telemetry lock generate clean
 
 help: ## Show this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,7 +28,7 @@ smoke: $(VENV)/.dev ## See that what `make up` has started does all that it shou
 test: $(VENV)/.dev ## Lint, types and all tests that this machine can run, in about eight minutes
 	@$(BIN)/python -m tests.announce
 	@$(MAKE) --no-print-directory lint types
-	@$(BIN)/pytest -n 2 --dist loadfile tests/chaos tests/integration tests/docs tests/contract tests/unit tests/logins $(ARGS)
+	@$(BIN)/pytest -n 2 --dist loadfile tests/chaos tests/integration tests/docs tests/contract tests/unit tests/hostile tests/logins $(ARGS)
 
 test-all: test stack chaos ## Everything
 
@@ -42,7 +42,7 @@ lint: $(VENV)/.dev ## Style and format
 types: $(VENV)/.dev ## Types, strictly
 	@$(BIN)/mypy
 
-logins unit contract integration docs: $(VENV)/.dev ## One folder of tests
+logins unit hostile contract integration docs: $(VENV)/.dev ## One folder of tests
 	@$(BIN)/pytest tests/$@ $(ARGS)
 
 chaos: $(VENV)/.dev ## Hurt a pipeline on three brokers and check its history (ARGS="--help" tells what else)

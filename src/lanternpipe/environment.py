@@ -47,6 +47,9 @@ def load_settings() -> Settings:
     Raises:
         ConfigError: A value is wrong or a variable is unknown; the message names it.
     """
+    if raw := [name for name in sorted(os.environ) if _is_ours(name) and not _is_text(name)]:
+        # Python lets any byte through, and the first client that encodes it would not tell whose.
+        raise ConfigError("\n".join(f"{_readable(name)}: is not UTF-8" for name in raw))
     unknown = unknown_variables()
     short = {name.replace("__", "_") for name in _names(Settings, PREFIX)}
     if refused := [
@@ -132,7 +135,7 @@ def unknown_variables() -> dict[str, str]:
     unknown: dict[str, str] = {}
     for name in sorted(os.environ):
         upper = name.upper()
-        if not upper.startswith(PREFIX) or upper in known or upper.startswith(APP_PREFIX):
+        if not _is_ours(name) or upper in known or upper.startswith(APP_PREFIX):
             continue
         if any(
             isinstance(variable.value, dict) and upper.startswith(f"{key}__")
@@ -159,8 +162,8 @@ def _hint(name: str, known: Collection[str]) -> str:
 def _load(model: Any, prefix: str, **defaults: str) -> Any:
     try:
         return model(**defaults)
-    except SettingsError as error:
-        # A value that should be structured and is not, such as PIPELINE_KAFKA=x.
+    except (SettingsError, RecursionError) as error:
+        # A value that should be structured and is not, such as PIPELINE_KAFKA=x, or endlessly so.
         groups = {name.rpartition("__")[0] for name in _names(model, prefix)}
         wrong = [name for name in os.environ if name.upper() in groups | {*_names(model, prefix)}]
         raise ConfigError(
@@ -179,6 +182,22 @@ def _load(model: Any, prefix: str, **defaults: str) -> Any:
             shown = f" (given: {given!r})" if told else ""
             lines.append(f"{name}: {text}{shown}")
         raise ConfigError("\n".join(lines)) from error
+
+
+def _is_ours(name: str) -> bool:
+    return name.upper().startswith(PREFIX)
+
+
+def _is_text(name: str) -> bool:
+    try:
+        f"{name}={os.environ[name]}".encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _readable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _in_container() -> bool:

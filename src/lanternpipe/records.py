@@ -20,6 +20,19 @@ Headers: TypeAlias = list[tuple[str, bytes | None]]
 TRACEPARENT = "traceparent"
 
 
+def wire_bytes(headers: Headers) -> int:
+    """Return what headers take in a record: each is more than its content, be that nothing."""
+    return sum(
+        _with_length(len(name.encode())) + _with_length(len(content or b""))
+        for name, content in headers
+    )
+
+
+def _with_length(size: int) -> int:
+    """Return what bytes take behind their length: a varint with one bit for the sign."""
+    return size + size.bit_length() // 7 + 1
+
+
 class TopicPartition(NamedTuple):
     """One partition of one topic."""
 

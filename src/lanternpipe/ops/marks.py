@@ -92,5 +92,5 @@ def _parsed(value: bytes) -> Mark:
             int(told["replays"]),
             None if letter is None else int(letter),
         )
-    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
+    except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError):
         return Mark()

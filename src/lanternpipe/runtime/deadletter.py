@@ -13,7 +13,7 @@ from types import TracebackType
 
 from lanternpipe import headers
 from lanternpipe.errors import Reject
-from lanternpipe.records import TRACEPARENT, Headers, Outgoing, Records
+from lanternpipe.records import TRACEPARENT, Headers, Outgoing, Records, wire_bytes
 from lanternpipe.runtime.dialects import DIALECTS
 from lanternpipe.runtime.hops import attempts, credible, provenance, split
 from lanternpipe.version import VERSION
@@ -110,11 +110,11 @@ class DeadLetters:
                 original = [each for each in original if each[0] != TRACEPARENT]
                 added.append((TRACEPARENT, cause.traceparent))
             value, key = records.values[place], records.keys[place]
-            content = b"".join(name.encode() + (each or b"") for name, each in original)
-            room = self.max_bytes - HEADER_BYTES - len(content) - len(key or b"")
-            if room < 0 and content:
-                added += _told("headers", content)
-                original, room = [], room + len(content)
+            size = wire_bytes(original)
+            room = self.max_bytes - HEADER_BYTES - size - len(key or b"")
+            if room < 0 and original:
+                added += _told("headers", _content(original))
+                original, room = [], room + size
             if room < 0 and key is not None:
                 added += _told("key", key)
                 key, room = key[:room], 0
@@ -157,6 +157,10 @@ class DeadLetters:
         for dialect in self.dialects:
             added += DIALECTS[dialect](told)
         return [*added]
+
+
+def _content(given: Headers) -> bytes:
+    return b"".join(name.encode() + (content or b"") for name, content in given)
 
 
 def _told(part: str, content: bytes) -> Headers:
