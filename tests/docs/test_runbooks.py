@@ -22,6 +22,7 @@ TOOLS = {
     "kafka-broker-api-versions.sh": "org.apache.kafka.tools.BrokerApiVersionsCommand",
     "kafka-configs.sh": "kafka.admin.ConfigCommand",
     "kafka-consumer-groups.sh": "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
+    "kafka-delete-records.sh": "org.apache.kafka.tools.DeleteRecordsCommand",
     "kafka-get-offsets.sh": "org.apache.kafka.tools.GetOffsetShell",
     "kafka-topics.sh": "org.apache.kafka.tools.TopicCommand",
     "kafka-transactions.sh": "org.apache.kafka.tools.TransactionsCommand",
@@ -63,14 +64,19 @@ class Site:
         self.processor.wait(SECONDS)
 
 
-@pytest.fixture(name="site", scope="module")
-def _site(kafka: KafkaCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Run a processor that has processed some records and given up on others."""
-    folder = tmp_path_factory.mktemp("site")
+def install_tools(kafka: KafkaCluster, folder: Path) -> None:
+    """Put Kafka's own commands into a folder."""
     for name, tool in TOOLS.items():
         command = shlex.join(kafka.tool_command(tool))
         (folder / name).write_text(f'#!/bin/sh\nexec {command} "$@"\n')
         (folder / name).chmod(0o755)
+
+
+@pytest.fixture(name="site", scope="module")
+def _site(kafka: KafkaCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Run a processor that has processed some records and given up on others."""
+    folder = tmp_path_factory.mktemp("site")
+    install_tools(kafka, folder)
     (port,) = free_ports(1)
     mark = folder.name.replace("_", "-")
     names = {
