@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down smoke test test-all stack lint types logins unit hostile contract integration docs chaos bench bench-latency bench-telemetry lock generate clean
+.PHONY: help demo up down smoke test test-all stack lint types logins unit hostile contract integration docs chaos bench bench-latency bench-telemetry lock sbom generate clean
 
 help: ## Show this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ generate: $(VENV)/.dev ## Write the generated documents and dashboards anew
 
 lock: $(VENV)/.dev ## Resolve the dependencies anew
 	@requirements/lock.sh $(BIN)
+
+sbom: $(VENV)/.dev ## The bill of materials of what is installed at run time (CycloneDX): build/sbom.json
+	@$(BIN)/python requirements/sbom.py build/sbom.json
 
 clean: ## Remove what make has made
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build src/*.egg-info

@@ -113,6 +113,10 @@ def test_what_is_run_exists() -> None:
     named = {name for names in MAKE.findall(text) for name in names.split()}
     assert named
     assert named <= targets
-    modules = [name.replace(".", "/") + ".py" for name in MODULE.findall(text)]
+    modules = [ROOT / name.replace(".", "/") for name in MODULE.findall(text)]
     assert modules
-    assert [name for name in modules if not (ROOT / name).is_file()] == []
+    assert not [
+        path
+        for path in modules
+        if not (path.with_suffix(".py").is_file() or (path / "__main__.py").is_file())
+    ]
