@@ -165,11 +165,11 @@ def wait_for_topics(
         RefusedFailure: No broker lets us in, or we may not do what we have to.
     """
     declared = declared_topics(settings, pipeline)
-    wanted = [each for each in declared if sent_to in {None, each.name}]
     names = topic_names(settings, pipeline)
     also = (topic.name for topic in pipeline.also)
     reads: tuple[str, ...] = () if sent_to else names.sources
     writes = (sent_to,) if sent_to else (names.output, names.dead_letters, *names.retries, *also)
+    wanted = [each for each in declared if each.name in {*reads, *writes}]
     while True:
         admin = wait_for_broker(settings.kafka, log=log, stopping=stopping, beat=beat)
         if admin is None:

@@ -1,0 +1,106 @@
+"""New passwords, certificates and tokens, taken over while records flow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.processor import Processor
+from tests.chaos.workload import Sender, workload
+from tests.integration.deployed import drain, verify
+from tests.security.broker import LOGIN_SECONDS, SecuredBroker
+from tests.security.pipelines import Pipeline, deployed
+
+pytestmark = pytest.mark.kafka
+RECORDS = 20_000
+RATE = 1_000.0
+SOON = 60.0
+
+
+def flows(pipeline: Pipeline, processor: Processor, records: int) -> None:
+    """Wait until so many more records have been committed."""
+    deployment = pipeline.deployment
+    before = sum(deployment.committed().values())
+    processor.until(
+        lambda: sum(deployment.committed().values()) >= before + records, SOON, "more commits"
+    )
+
+
+def finish(pipeline: Pipeline, processor: Processor, sender: Sender) -> None:
+    """See that everything has come through once, without a word of trouble."""
+    sender.finish()
+    drain(pipeline.deployment)
+    verify(pipeline.deployment, sender)
+    assert not processor.events("access_refused"), processor.tail()
+    assert processor.stop() == 0, processor.tail()
+
+
+def test_a_new_password(
+    secured: SecuredBroker, unique: Callable[[str], str], tmp_path: Path
+) -> None:
+    """Connections log in with the new password when they have to, and no work is disturbed."""
+    user, file = unique("user"), tmp_path / "password"
+    secured.set_password(user, "first")
+    file.write_text("first")
+    settings = secured.settings("scram", user, PASSWORD="", PASSWORD_FILE=str(file))
+    with deployed(secured, unique("password"), tmp_path) as pipeline:
+        pipeline.grant_all(user)
+        processor = pipeline.processor(settings).start_and_join()
+        with Sender(pipeline.deployment, [*workload(1, RECORDS)], RATE) as sender:
+            flows(pipeline, processor, 500)
+            secured.set_password(user, "second")
+            file.write_text("second")
+            processor.until(lambda: bool(processor.events("rotated")), SOON, "the new password")
+            # Every connection has to log in again within this time.
+            flows(pipeline, processor, int(RATE * 2 * LOGIN_SECONDS))
+            finish(pipeline, processor, sender)
+        assert not processor.events("partitions_lost", "partitions_revoked")
+
+
+def test_new_certificates(
+    secured: SecuredBroker, unique: Callable[[str], str], tmp_path: Path
+) -> None:
+    """All work is committed and new clients take over; what does not fit together has to wait."""
+    name = unique("client")
+    _, key = secured.files.issue(name)
+    settings = secured.settings("mtls", name)
+    with deployed(secured, unique("certificates"), tmp_path) as pipeline:
+        pipeline.grant_all(name)
+        processor = pipeline.processor(settings).start_and_join()
+        with Sender(pipeline.deployment, [*workload(1, RECORDS)], RATE) as sender:
+            flows(pipeline, processor, 500)
+            new = secured.files.issue(unique("other"))
+            key.write_bytes(new[1].read_bytes())  # half of a change
+            processor.until(lambda: bool(processor.events("rotation_waits")), SOON, "a word of it")
+            assert not processor.events("clients_replaced")
+            secured.files.issue(name)
+            processor.until(lambda: bool(processor.events("clients_replaced")), SOON, "new clients")
+            flows(pipeline, processor, 500)
+            finish(pipeline, processor, sender)
+
+
+def test_new_tokens(secured: SecuredBroker, unique: Callable[[str], str], tmp_path: Path) -> None:
+    """Tokens that live for seconds are renewed again and again, and a new secret is taken over."""
+    issuer, file = secured.issuer, tmp_path / "secret"
+    file.write_text(issuer.secret)
+    user = unique("client")
+    settings = secured.settings("oauthbearer", user, PASSWORD="", PASSWORD_FILE=str(file))
+    life, issuer.life = issuer.life, 5.0
+    try:
+        with deployed(secured, unique("tokens"), tmp_path) as pipeline:
+            pipeline.grant_all(user)
+            processor = pipeline.processor(settings).start_and_join()
+            with Sender(pipeline.deployment, [*workload(1, RECORDS)], RATE) as sender:
+                before = issuer.issued
+                processor.until(lambda: issuer.issued > before + 4, SOON, "new tokens")
+                issuer.secret = "client-secret-2"
+                file.write_text(issuer.secret)
+                processor.until(
+                    lambda: bool(processor.events("clients_replaced")), SOON, "new clients"
+                )
+                flows(pipeline, processor, 500)
+                finish(pipeline, processor, sender)
+    finally:
+        issuer.life = life
