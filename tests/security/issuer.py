@@ -25,7 +25,7 @@ class Issuer:
     Attributes:
         url: Where it listens.
         secret: Of the one client that it knows.
-        life: Seconds for which tokens are good; negative makes expired ones.
+        life: Seconds for which tokens are good, but for those of the path ``/expired``.
         issued: How many it has handed out.
     """
 
@@ -49,15 +49,20 @@ class Issuer:
         }
         return {"keys": [key]}
 
-    def token(self, client: str) -> dict[str, Any]:
-        """Return a token for a client, as OpenID Connect's token endpoint answers."""
+    def token(self, client: str, life: float) -> dict[str, Any]:
+        """Return a token for a client, as OpenID Connect's token endpoint answers.
+
+        Args:
+            client: Who asks.
+            life: Seconds for which it is good; negative for one that has expired.
+        """
         now = int(time.time())
         claims = {
             "sub": client,
             "aud": AUDIENCE,
             "iss": self.url,
             "iat": now - 3_600,
-            "exp": int(now + self.life),
+            "exp": int(now + life),
         }
         header = {"alg": "RS256", "typ": "JWT", "kid": KEY_ID}
         text = ".".join(_encoded(json.dumps(part).encode()) for part in (header, claims))
@@ -66,7 +71,7 @@ class Issuer:
         return {
             "access_token": f"{text}.{_encoded(signature)}",
             "token_type": "Bearer",
-            "expires_in": max(1, int(self.life)),
+            "expires_in": max(1, int(life)),
         }
 
 
@@ -85,7 +90,9 @@ def issuer() -> Iterator[Issuer]:
             if secret != found.secret:
                 self._answer(401, {"error": "invalid_client"})
             else:
-                self._answer(200, found.token(client))
+                self._answer(
+                    200, found.token(client, -100 if "expired" in self.path else found.life)
+                )
 
         def _answer(self, status: int, body: dict[str, Any]) -> None:
             text = json.dumps(body).encode()

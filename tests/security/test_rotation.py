@@ -55,8 +55,8 @@ def test_a_new_password(
             processor.until(lambda: bool(processor.events("rotated")), SOON, "the new password")
             # Every connection has to log in again within this time.
             flows(pipeline, processor, int(RATE * 2 * LOGIN_SECONDS))
+            assert not processor.events("partitions_lost", "partitions_revoked")
             finish(pipeline, processor, sender)
-        assert not processor.events("partitions_lost", "partitions_revoked")
 
 
 def test_new_certificates(

@@ -24,6 +24,8 @@ KNOCK_SECONDS = 2.0
 FEW = 3  # brokers that are asked for their reasons
 # Rights that were just given, and certificates that are being replaced, get so many seconds.
 PATIENCE = 10.0
+# How long what the client has said counts: for tokens it asks again only every ten seconds.
+TOLD_SECONDS = 30.0
 
 
 class Denial(NamedTuple):
@@ -61,8 +63,8 @@ def wait_for_broker(
         RefusedFailure: Brokers are there, and for a while none has let us in.
         FatalFailure: The client cannot go on.
     """
-    told: list[Denial] = []
-    events = Events("admin", log, refused=lambda *each: told.append(Denial(*each)))
+    told: list[tuple[float, Denial]] = []
+    events = Events("admin", log, refused=lambda *each: told.append((clock(), Denial(*each))))
     admin = opened(AdminClient, {**client_config(kafka), **events.hooks()})
     said: set[str] = set()
     refused_since: float | None = None
@@ -75,8 +77,8 @@ def wait_for_broker(
             admin.poll(0)  # the reason behind a "transport failure" comes as an event
             if cause.code() not in UNREACHABLE | REFUSED:
                 raise failure(cause, kafka.bootstrap_servers) from error
-            denial = denied(kafka, told)
-            told.clear()
+            del told[:-1]
+            denial = denied(kafka, [each for at, each in told if clock() - at < TOLD_SECONDS])
             if denial is None:
                 refused_since = None
                 if "unreachable" not in said:
@@ -155,15 +157,13 @@ def check_access(
     for name, future in asked.items():
         try:
             allowed = answer(future, f"describing {name}").authorized_operations
-        except RefusedFailure:
-            missing.append(f"describe {name}")
-            continue
+        except RefusedFailure:  # to describe it comes with each of them
+            lacking = needed[name]
         except FatalFailure:
             continue
-        if allowed:  # brokers that do not tell are asked in vain
-            missing += [
-                f"{each.name.lower()} {name}" for each in needed[name] if each not in allowed
-            ]
+        else:  # brokers that do not tell are asked in vain
+            lacking = [each for each in needed[name] if allowed and each not in allowed]
+        missing += [f"{each.name.lower()} {name}" for each in lacking]
     if missing:
         raise RefusedFailure(
             "TOPIC_AUTHORIZATION_FAILED", f"the user may not {', nor '.join(missing)}; {GRANT}"

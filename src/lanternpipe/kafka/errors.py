@@ -15,6 +15,7 @@ from lanternpipe.errors import (
     RefusedFailure,
     RetriableFailure,
 )
+from lanternpipe.kafka.refusal import cure_of
 
 E = KafkaError
 
@@ -107,7 +108,7 @@ def failure(error: KafkaError, what: str) -> KafkaFailure:
     if code in FENCED:
         return FencedFailure(name, text)
     if code in REFUSED:
-        return RefusedFailure(name, text)
+        return RefusedFailure(name, f"{text}; {cure_of(code, text)}")
     if error.fatal() or code == E._FATAL:
         return FatalFailure(name, text)
     if error.txn_requires_abort() or code in GROUP_MOVED_ON:

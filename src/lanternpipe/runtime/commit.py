@@ -42,7 +42,8 @@ class WorkLostError(Exception):
 
 def refused(refusal: Refusal) -> RefusedFailure:
     """Return the failure for a record that we may not write."""
-    return RefusedFailure(refusal.code, f"producing to {refusal.topic}: we may not write there")
+    text = f"the user may not write {refusal.topic}"
+    return RefusedFailure(refusal.code, f"{text}; grant it with `lanternpipe topics apply --acls`")
 
 
 class Committer(Protocol):

@@ -54,7 +54,7 @@ class Health:
         self._joined = False
         self._stopping = False
         self._unready: str | None = None
-        self._refused: str | None = None
+        self._refused: tuple[str, str] | None = None
         self._refused_since = 0.0
         self._fatal: str | None = None
         self._waiting_since: float | None = None
@@ -83,7 +83,7 @@ class Health:
         if self._refused is None:
             self._refused_since = self._clock()
             self._log("error", "access_refused", code=code, reason=reason)
-        self._refused = reason
+        self._refused = code, reason
 
     @property
     def waits(self) -> bool:
@@ -95,8 +95,11 @@ class Health:
         """Whether brokers refuse us just now."""
         return self._refused is not None
 
-    def hopeless(self) -> str | None:
-        """Return why there is no sense in waiting: refused for a while, and never let in."""
+    def hopeless(self) -> tuple[str, str] | None:
+        """Return why there is no sense in waiting: refused for a while, and never let in.
+
+        A code and a reason.
+        """
         if self._joined or self._refused is None:
             return None
         late = self._clock() - self._refused_since > REFUSED_PATIENCE
@@ -150,7 +153,7 @@ class Health:
         if not self._joined:
             return Verdict(ok=False, reason=self._until_ready)
         if self._refused is not None:
-            return Verdict(ok=False, reason=f"refused: {self._refused}")
+            return Verdict(ok=False, reason=f"refused: {self._refused[1]}")
         if self._unready is not None:
             return Verdict(ok=False, reason=self._unready)
         return Verdict(ok=True, reason=self._once_ready)

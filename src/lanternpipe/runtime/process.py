@@ -217,8 +217,8 @@ class Processor:
         Raises:
             RefusedFailure: We have not been let in since the start.
         """
-        if reason := self._health.hopeless():
-            raise RefusedFailure("refused", reason)
+        if why := self._health.hopeless():
+            raise RefusedFailure(*why)
         try:
             self._turn()
         except RefusedFailure as failure:
