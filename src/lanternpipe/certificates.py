@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -80,6 +81,14 @@ class Authority:
             .sign(key, hashes.SHA256())
         )
         return cls(_pair(certificate, key))
+
+    def has_issued(self, pem: bytes) -> bool:
+        """Tell whether the first certificate of a PEM text is signed by this authority."""
+        try:
+            x509.load_pem_x509_certificate(pem).verify_directly_issued_by(self._certificate)
+        except (ValueError, TypeError, InvalidSignature):
+            return False
+        return True
 
     def issue(self, name: str, hosts: Iterable[str] = (), *, now: datetime, days: float) -> Pair:
         """Return a certificate for a client or a server.

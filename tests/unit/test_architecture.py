@@ -44,6 +44,7 @@ ARROWS: dict[str, set[str]] = {
     },
     "topology": {"errors", "kafka", "pipeline", "settings"},
     "ops": {
+        "certificates",
         "environment",
         "errors",
         "headers",

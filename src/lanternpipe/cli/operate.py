@@ -1,4 +1,4 @@
-"""The verbs of those who run a pipeline: topics, lag, journey, health, config."""
+"""The verbs of those who run a pipeline: topics, lag, journey, health, config, certs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+from pathlib import Path
 
 from lanternpipe import arguments
 from lanternpipe.cli.verb import WIDTH_OF_FILES, Verbs, opened
@@ -86,6 +87,38 @@ def add(verbs: Verbs) -> None:
     added.add_argument("--json", action="store_true", help="for programs")
     added.add_argument("--markdown", action="store_true", help="the reference of all settings")
     added.add_argument("--signals", action="store_true", help="the reference of metrics and logs")
+
+    added = verbs.add(
+        "certs",
+        _certs,
+        "Make certificates for development: an authority, a broker's and one for each client.",
+        "lanternpipe certs --out certs --host broker.localdomain",
+    )
+    added.add_argument(
+        "--out", type=Path, default=Path("certs"), metavar="FOLDER", help="where (default certs)"
+    )
+    added.add_argument(
+        "--host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a name or address of the broker besides kafka, localhost, 127.0.0.1; several times",
+    )
+    added.add_argument(
+        "--client",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a client; several times (default producer, processor, replayer, observer)",
+    )
+    added.add_argument(
+        "--days",
+        type=arguments.positive,
+        default=30.0,
+        help="how long new ones are in force (default 30); the authority is for 365",
+    )
+    added.add_argument("--rotate", action="store_true", help="issue new ones by the same authority")
+    added.add_argument("--json", action="store_true", help="for programs")
 
 
 def _topics(options: argparse.Namespace) -> int:
@@ -214,4 +247,24 @@ def _config(options: argparse.Namespace) -> int:
         print(json.dumps(config.as_json(found)))
     else:
         Console().print(*config.as_table(found, unknown_variables()), sep="\n")
+    return 0
+
+
+def _certs(options: argparse.Namespace) -> int:
+    from datetime import UTC, datetime
+
+    from lanternpipe.ops.certs import make_certs
+
+    report = make_certs(
+        options.out,
+        options.host,
+        options.client,
+        now=datetime.now(UTC),
+        days=options.days,
+        rotate=options.rotate,
+    )
+    if options.json:
+        print(json.dumps(report.as_json()))
+    else:
+        print(*report.lines(), sep="\n")
     return 0
