@@ -67,7 +67,7 @@ def cases(broker: SecuredBroker, pipeline: Pipeline) -> Iterator[tuple[str, dict
     unknown.write_bytes(stranger.pair.certificate)
     where = "KAFKA__BOOTSTRAP_SERVERS"
     plain = {where: cluster.bootstrap_servers}
-    yield "wrong password (SCRAM)", settings("scram", PASSWORD="wrong")
+    yield "wrong password (SCRAM)", settings("scram", PASSWORD="wrong")  # pragma: allowlist secret
     yield "wrong password (PLAIN)", settings("plain", PASSWORD="wrong")
     yield "unknown user", settings("scram", USERNAME="nobody")
     yield "wrong client secret", settings("oauthbearer", PASSWORD="wrong")

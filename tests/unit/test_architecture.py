@@ -43,6 +43,7 @@ ARROWS: dict[str, set[str]] = {
         "telemetry",
     },
     "topology": {"errors", "kafka", "pipeline", "settings"},
+    "access": {"errors", "kafka", "pipeline", "settings", "topology"},
     "ops": {
         "certificates",
         "environment",

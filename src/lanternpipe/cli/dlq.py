@@ -147,6 +147,7 @@ def _peek(options: argparse.Namespace) -> int:
 def _replay(options: argparse.Namespace) -> int:
     import uuid
 
+    from lanternpipe.access import transactional_id_of_replays
     from lanternpipe.kafka.config import transactional_config
     from lanternpipe.kafka.groups import groups_on
     from lanternpipe.kafka.producer import TransactionalProducer
@@ -196,7 +197,7 @@ def _replay(options: argparse.Namespace) -> int:
             config = transactional_config(
                 settings.kafka,
                 byte_limits(pipeline),
-                transactional_id=f"{names.dead_letters}:dlq-replay",
+                transactional_id=transactional_id_of_replays(names),
             )
             sink = TransactionalProducer(config, log=log)
         run = uuid.uuid4().hex[:12]

@@ -26,6 +26,17 @@ def add(verbs: Verbs) -> None:
         "lanternpipe topics apply",
     )
     added.add_argument("action", choices=("apply", "diff"))
+    added.add_argument("--acls", action="store_true", help="the rights of our users as well")
+    added.add_argument(
+        "--principal",
+        action="append",
+        default=[],
+        metavar="ROLE=User:NAME",
+        help="who is producer, processor, replayer or observer (default User:ROLE)",
+    )
+    added.add_argument(
+        "--prune", action="store_true", help="take back their rights that are not declared"
+    )
     added.add_argument("--json", action="store_true", help="for programs")
 
     added = verbs.add(
@@ -122,20 +133,34 @@ def add(verbs: Verbs) -> None:
 
 
 def _topics(options: argparse.Namespace) -> int:
-    from lanternpipe.ops.topics import diff, make_so
+    from lanternpipe.access import declared_acls, principals
+    from lanternpipe.ops.topics import diff, diff_acls, make_acls_so, make_so
     from lanternpipe.topology import declared_topics, topic_names
 
+    if (options.principal or options.prune) and not options.acls:
+        raise ConfigError("topics: --principal and --prune go with --acls")
+    if options.prune and options.action == "diff":
+        raise ConfigError("topics: --prune goes with apply")
+    who = principals(options.principal)
     settings, pipeline, log = opened("topics", stream=sys.stderr)
     names = topic_names(settings, pipeline)
     run = make_so if options.action == "apply" else diff
     report = run(
         settings.kafka, declared_topics(settings, pipeline), names.input, names.output, log=log
     )
-    if options.json:
-        print(json.dumps(report.as_json()))
-    else:
-        print(*report.lines(), sep="\n")
-    return EXIT_DIFFERS if report.differences else 0
+    told, lines, differs = report.as_json(), [*report.lines()], bool(report.differences)
+    if options.acls:
+        declared = declared_acls(settings, pipeline, who)
+        rights = (
+            make_acls_so(settings.kafka, declared, prune=options.prune, log=log)
+            if options.action == "apply"
+            else diff_acls(settings.kafka, declared, log=log)
+        )
+        told["acls"] = rights.as_json()
+        lines += rights.lines()
+        differs = differs or rights.differs
+    print(json.dumps(told) if options.json else "\n".join(lines))
+    return EXIT_DIFFERS if differs else 0
 
 
 def _lag(options: argparse.Namespace) -> int:

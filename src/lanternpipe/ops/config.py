@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 
 from pydantic import BaseModel, SecretBytes, SecretStr
 from pydantic_core import to_jsonable_python
@@ -102,7 +103,7 @@ def _masked(name: str, value: object) -> object:
         return {key: _masked(key, each) for key, each in value.items()}
     if isinstance(value, SecretStr | SecretBytes):
         return MASK if value else value.get_secret_value()
-    if value and any(word in name.lower() for word in SECRET):
+    if value and not isinstance(value, Path) and any(word in name.lower() for word in SECRET):
         return MASK
     return value
 

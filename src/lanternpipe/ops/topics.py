@@ -5,6 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from lanternpipe.kafka.acls import (
+    AclDifferences,
+    DeclaredAcl,
+    acl_differences,
+    create_acls,
+    delete_acls,
+)
 from lanternpipe.kafka.admin import open_admin
 from lanternpipe.kafka.config import client_config
 from lanternpipe.kafka.topics import DeclaredTopic, Difference, apply, differences, relations
@@ -16,6 +23,42 @@ LEFT_TO_YOU = {
     "partitions": " (not changed: keys would move to other partitions and lose their order)",
     "replicas": " (not changed: that is a reassignment, which moves data)",
 }
+
+
+class AclReport(NamedTuple):
+    """What was found about rights.
+
+    Attributes:
+        differences: Between the brokers and the declaration.
+        given: Rights that were missing before.
+        taken: Rights that were there before and not declared.
+    """
+
+    differences: AclDifferences
+    given: Sequence[DeclaredAcl] = ()
+    taken: Sequence[DeclaredAcl] = ()
+
+    @property
+    def differs(self) -> bool:
+        """Whether anything does."""
+        return bool(self.differences.missing or self.differences.unexpected)
+
+    def as_json(self) -> dict[str, object]:
+        """Return the report for programs."""
+        told = {**self.differences._asdict(), "given": self.given, "taken": self.taken}
+        return {name: [each._asdict() for each in acls] for name, acls in told.items()}
+
+    def lines(self) -> Iterator[str]:
+        """Return the report for people."""
+        yield from (f"{each}: given" for each in self.given)
+        yield from (f"{each}: taken back" for each in self.taken)
+        yield from (f"{each}: missing" for each in self.differences.missing)
+        yield from (
+            f"{each}: not declared (`lanternpipe topics apply --acls --prune` takes it back)"
+            for each in self.differences.unexpected
+        )
+        if not self.differs:
+            yield "the rights are as declared"
 
 
 class TopicReport(NamedTuple):
@@ -78,3 +121,29 @@ def make_so(
     declared = list(declared)
     done = apply(open_admin(client_config(kafka), log=log), declared)
     return diff(kafka, declared, source, output, log=log)._replace(done=done)
+
+
+def diff_acls(kafka: KafkaSettings, declared: Sequence[DeclaredAcl], *, log: Log) -> AclReport:
+    """Compare the rights on the brokers with their declaration.
+
+    Raises:
+        KafkaFailure: The broker did not answer, refused, or knows no rights.
+    """
+    return AclReport(acl_differences(open_admin(client_config(kafka), log=log), declared))
+
+
+def make_acls_so(
+    kafka: KafkaSettings, declared: Sequence[DeclaredAcl], *, prune: bool, log: Log
+) -> AclReport:
+    """Give what is missing, and take back what is not declared if asked to.
+
+    Raises:
+        KafkaFailure: The broker did not answer, refused, or knows no rights.
+    """
+    admin = open_admin(client_config(kafka), log=log)
+    before = acl_differences(admin, declared)
+    create_acls(admin, before.missing)
+    taken = before.unexpected if prune else []
+    delete_acls(admin, taken)
+    left = [] if prune else before.unexpected
+    return AclReport(AclDifferences([], left), before.missing, taken)

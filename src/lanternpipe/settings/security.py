@@ -14,7 +14,7 @@ Mode: TypeAlias = Literal[
     "plaintext", "tls", "mtls", "scram", "plain", "oauthbearer", "msk-iam", "confluent-cloud"
 ]
 
-PASSWORD = "PASSWORD or PASSWORD_FILE"  # noqa: S105  # a name of settings, not one
+PASSWORD = "PASSWORD or PASSWORD_FILE"  # noqa: S105  # a name, not one  # pragma: allowlist secret
 
 # What each mode needs, and what else it can use.
 NEEDED: dict[Mode, tuple[str, ...]] = {

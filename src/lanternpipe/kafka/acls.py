@@ -1,0 +1,154 @@
+"""Rights as code: who should be allowed what, who is, and how to get from one to the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from confluent_kafka.admin import (
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
+
+from lanternpipe.errors import FatalFailure, KafkaFailure
+from lanternpipe.kafka.admin import REQUEST_SECONDS, answer
+
+ANY_HOST = "*"
+
+
+class DeclaredAcl(NamedTuple):
+    """One thing that somebody may do, from any host.
+
+    Attributes:
+        principal: Who, as ``User:processor``.
+        operation: What.
+        kind: With what kind of resource.
+        name: With which.
+        prefixed: Whether ``name`` is how the names begin.
+    """
+
+    principal: str
+    operation: str
+    kind: str
+    name: str
+    prefixed: bool = False
+
+    def __str__(self) -> str:
+        """Return it in plain words."""
+        kind = self.kind.replace("_", " ")
+        which = f"{self.name}…" if self.prefixed else self.name
+        return f"{self.principal} may {self.operation.replace('_', ' ')} {kind} {which}"
+
+
+class AclDifferences(NamedTuple):
+    """What differs from the declaration.
+
+    Attributes:
+        missing: Declared, and not there.
+        unexpected: There for one of our principals, and not declared.
+    """
+
+    missing: list[DeclaredAcl]
+    unexpected: list[DeclaredAcl]
+
+
+def acl_differences(admin: AdminClient, declared: Iterable[DeclaredAcl]) -> AclDifferences:
+    """Compare the rights of our principals with their declaration.
+
+    Raises:
+        KafkaFailure: The broker did not answer, refused, or knows no rights.
+    """
+    wanted = set(declared)
+    ours = {each.principal for each in wanted}
+    there = {each for principal in ours for each in _of(admin, principal)}
+    return AclDifferences(sorted(wanted - there), sorted(there - wanted))
+
+
+def create_acls(admin: AdminClient, acls: Iterable[DeclaredAcl]) -> None:
+    """Give rights.
+
+    Raises:
+        KafkaFailure: The broker did not answer, or refused.
+    """
+    if bindings := [_binding(each) for each in acls]:
+        created = admin.create_acls(bindings, request_timeout=REQUEST_SECONDS)
+        for binding, future in created.items():
+            try:
+                answer(future, f"giving a right to {binding.principal}")
+            except KafkaFailure as failure:
+                if failure.code != "SECURITY_DISABLED":
+                    raise
+                # Such brokers say so only now: asked what rights there are, they say "none".
+                raise FatalFailure(
+                    failure.code,
+                    "the brokers let everybody do everything: they have no authorizer.class.name",
+                ) from failure
+
+
+def delete_acls(admin: AdminClient, acls: Iterable[DeclaredAcl]) -> None:
+    """Take rights back.
+
+    Raises:
+        KafkaFailure: The broker did not answer, or refused.
+    """
+    if filters := [_filter(each) for each in acls]:
+        deleted = admin.delete_acls(filters, request_timeout=REQUEST_SECONDS)
+        for wanted, future in deleted.items():
+            answer(future, f"taking a right from {wanted.principal}")
+
+
+def _of(admin: AdminClient, principal: str) -> list[DeclaredAcl]:
+    everything = AclBindingFilter(
+        ResourceType.ANY,
+        None,  # type: ignore[arg-type]  # any name; the client's types forget it
+        ResourcePatternType.ANY,
+        principal,
+        ANY_HOST,
+        AclOperation.ANY,
+        AclPermissionType.ALLOW,
+    )
+    future = admin.describe_acls(everything, request_timeout=REQUEST_SECONDS)
+    found = answer(future, "reading rights")
+    return [
+        DeclaredAcl(
+            each.principal,
+            each.operation.name.lower(),
+            each.restype.name.lower(),
+            each.name,
+            each.resource_pattern_type is ResourcePatternType.PREFIXED,
+        )
+        for each in found
+    ]
+
+
+def _pattern(acl: DeclaredAcl) -> ResourcePatternType:
+    return ResourcePatternType.PREFIXED if acl.prefixed else ResourcePatternType.LITERAL
+
+
+def _binding(acl: DeclaredAcl) -> AclBinding:
+    return AclBinding(
+        ResourceType[acl.kind.upper()],
+        acl.name,
+        _pattern(acl),
+        acl.principal,
+        ANY_HOST,
+        AclOperation[acl.operation.upper()],
+        AclPermissionType.ALLOW,
+    )
+
+
+def _filter(acl: DeclaredAcl) -> AclBindingFilter:
+    return AclBindingFilter(
+        ResourceType[acl.kind.upper()],
+        acl.name,
+        _pattern(acl),
+        acl.principal,
+        ANY_HOST,
+        AclOperation[acl.operation.upper()],
+        AclPermissionType.ALLOW,
+    )
