@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down smoke test test-all stack lint types logins unit hostile contract integration docs chaos bench bench-latency bench-telemetry lock sbom generate clean
+.PHONY: help demo up down smoke test test-all stack security lint types logins unit hostile contract integration docs chaos bench bench-latency bench-telemetry lock sbom generate clean
 
 help: ## Show this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,7 +30,10 @@ test: $(VENV)/.dev ## Lint, types and all tests that this machine can run, in ab
 	@$(MAKE) --no-print-directory lint types
 	@$(BIN)/pytest -n 2 --dist loadfile tests/chaos tests/integration tests/docs tests/contract tests/unit tests/hostile tests/logins $(ARGS)
 
-test-all: test stack chaos ## Everything
+test-all: test stack security chaos ## Everything
+
+security: $(VENV)/.dev ## Every way to get in, and everything that is refused, on a real Kafka (about four minutes)
+	@$(BIN)/pytest tests/security $(ARGS)
 
 stack: $(VENV)/.dev ## What deploy/ holds, on a real Collector, Prometheus and Alertmanager (the first time builds them)
 	@$(BIN)/python -m tests.stack.announce

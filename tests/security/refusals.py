@@ -23,6 +23,7 @@ from tests.security.pipelines import RIGHTS, Pipeline, deployed
 PAGE = Path(__file__).parents[2] / "docs" / "security.md"
 BEGIN, END = "<!-- refusals -->", "<!-- end of refusals -->"
 SECONDS = 30.0
+WRONG = "wrong"
 PROGRAM = [sys.executable, "-m", "lanternpipe", "process"]
 MISSING = [right for right in RIGHTS if right != "read the replays"]
 
@@ -67,10 +68,10 @@ def cases(broker: SecuredBroker, pipeline: Pipeline) -> Iterator[tuple[str, dict
     unknown.write_bytes(stranger.pair.certificate)
     where = "KAFKA__BOOTSTRAP_SERVERS"
     plain = {where: cluster.bootstrap_servers}
-    yield "wrong password (SCRAM)", settings("scram", PASSWORD="wrong")  # pragma: allowlist secret
-    yield "wrong password (PLAIN)", settings("plain", PASSWORD="wrong")
+    yield "wrong password (SCRAM)", settings("scram", PASSWORD=WRONG)
+    yield "wrong password (PLAIN)", settings("plain", PASSWORD=WRONG)
     yield "unknown user", settings("scram", USERNAME="nobody")
-    yield "wrong client secret", settings("oauthbearer", PASSWORD="wrong")
+    yield "wrong client secret", settings("oauthbearer", PASSWORD=WRONG)
     yield "expired token", settings("oauthbearer", TOKEN_URL=f"{broker.issuer.url}/expired")
     yield "mechanism not offered", settings("scram", MECHANISM="SCRAM-SHA-256")
     yield "unknown authority", settings("tls", CA_FILE=str(unknown))

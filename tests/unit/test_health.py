@@ -103,3 +103,45 @@ def test_an_answer_beside_the_flow_ends_only_an_old_wait() -> None:
     bench.clock.now += 1
     bench.health.answered()
     assert bench.events == ["waiting_for_broker", "broker_is_back"]
+
+
+def test_a_refusal_is_said_once_and_its_end_once() -> None:
+    """While it lasts the process is not ready, with the reason; a commit ends it."""
+    bench = Bench()
+    bench.health.joined()
+    for _ in range(5):
+        bench.health.refused("TOPIC_AUTHORIZATION_FAILED", "may not write")
+        bench.clock.now += 1.0
+    assert bench.health.ready() == (False, "refused: may not write")
+    assert bench.health.denied
+    assert bench.health.hopeless() is None
+    bench.health.flows()
+    assert bench.health.ready().ok
+    assert bench.events == ["access_refused", "access_granted"]
+
+
+def test_to_be_refused_once_is_nothing() -> None:
+    """A client that renews its login may be let in at once."""
+    bench = Bench()
+    bench.health.joined()
+    bench.health.refused("_AUTHENTICATION", "wrong state")
+    bench.clock.now += 0.1
+    bench.health.flows()
+    assert bench.health.ready().ok
+    bench.clock.now += 100
+    bench.health.refused("_AUTHENTICATION", "wrong state")
+    assert bench.health.ready().ok
+    assert bench.events == []
+
+
+def test_who_was_never_let_in_gives_up() -> None:
+    """After a while there is no sense in waiting, unless it has worked before."""
+    bench = Bench()
+    bench.health.refused("_AUTHENTICATION", "wrong password")
+    bench.clock.now += 5
+    bench.health.refused("_AUTHENTICATION", "wrong password")
+    assert bench.health.hopeless() is None
+    bench.clock.now += 6
+    assert bench.health.hopeless() == ("_AUTHENTICATION", "wrong password")
+    bench.health.joined()
+    assert bench.health.hopeless() is None

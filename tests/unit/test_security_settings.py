@@ -169,8 +169,9 @@ def test_a_secret_is_read_from_its_file_when_a_client_is_opened(
     given = {"MODE": "scram", "USERNAME": "us", "PASSWORD_FILE": "@secret"}
     config = security_config(load(monkeypatch, pem, **given).kafka.security)
     assert PLANTED not in repr(config)
-    Path(pem["secret"]).write_text("newer\n")
-    assert resolved(config)["sasl.password"] == "newer"
+    newer = PLANTED[::-1]
+    Path(pem["secret"]).write_text(f"{newer}\n")
+    assert resolved(config)["sasl.password"] == newer
     Path(pem["secret"]).unlink()
     with pytest.raises(ConfigError, match="PIPELINE_KAFKA__SECURITY__PASSWORD_FILE: cannot read"):
         resolved(config)

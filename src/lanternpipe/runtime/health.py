@@ -11,6 +11,8 @@ from lanternpipe.ports import Log
 ANSWER_COUNTS_AFTER = 60.0  # seconds; longer than any call was seen to wait
 # Rights that were just given, and certificates that are being replaced, get so many seconds.
 REFUSED_PATIENCE = 10.0
+# Once is nothing: a client that renews its login may be refused and let in within milliseconds.
+REFUSED_TWICE = 1.0
 
 
 class Verdict(NamedTuple):
@@ -55,7 +57,7 @@ class Health:
         self._stopping = False
         self._unready: str | None = None
         self._refused: tuple[str, str] | None = None
-        self._refused_since = 0.0
+        self._refused_since: float | None = None
         self._fatal: str | None = None
         self._waiting_since: float | None = None
         self._waited_at = 0.0
@@ -79,9 +81,12 @@ class Health:
     def refused(self, code: str, reason: str) -> None:
         """Brokers do not take us, or we do not take them; said once, however often it is told."""
         self.beat()
-        self._waited_at = self._clock()
+        now = self._waited_at = self._clock()
+        if self._refused_since is None:
+            self._refused_since = now
+        if now - self._refused_since < REFUSED_TWICE:
+            return
         if self._refused is None:
-            self._refused_since = self._clock()
             self._log("error", "access_refused", code=code, reason=reason)
         self._refused = code, reason
 
@@ -100,7 +105,7 @@ class Health:
 
         A code and a reason.
         """
-        if self._joined or self._refused is None:
+        if self._joined or self._refused is None or self._refused_since is None:
             return None
         late = self._clock() - self._refused_since > REFUSED_PATIENCE
         return self._refused if late else None
@@ -124,9 +129,9 @@ class Health:
             seconds = round(self._clock() - since, 1)
             self._log("info", "broker_is_back", after_seconds=seconds)
         refused, self._refused = self._refused, None
-        if refused is not None:
-            seconds = round(self._clock() - self._refused_since, 1)
-            self._log("info", "access_granted", after_seconds=seconds)
+        since, self._refused_since = self._refused_since, None
+        if refused is not None and since is not None:
+            self._log("info", "access_granted", after_seconds=round(self._clock() - since, 1))
 
     def answered(self) -> None:
         """A broker has answered a question beside the flow of records.
