@@ -11,8 +11,8 @@ from lanternpipe.ports import Log
 ANSWER_COUNTS_AFTER = 60.0  # seconds; longer than any call was seen to wait
 # Rights that were just given, and certificates that are being replaced, get so many seconds.
 REFUSED_PATIENCE = 10.0
-# Once is nothing: a client that renews its login may be refused and let in within milliseconds.
-REFUSED_TWICE = 1.0
+# A client that renews its login may be refused, and let in again within milliseconds.
+LOGIN, LOGIN_SECONDS = "_AUTHENTICATION", 1.0
 
 
 class Verdict(NamedTuple):
@@ -57,7 +57,8 @@ class Health:
         self._stopping = False
         self._unready: str | None = None
         self._refused: tuple[str, str] | None = None
-        self._refused_since: float | None = None
+        self._refused_since = 0.0
+        self._denied = False
         self._fatal: str | None = None
         self._waiting_since: float | None = None
         self._waited_at = 0.0
@@ -65,6 +66,7 @@ class Health:
     def beat(self) -> None:
         """The loop has made a turn."""
         self._beat_at = self._clock()
+        self._confirm()
 
     def joined(self) -> None:
         """An assignment has been received, or whatever else it takes to be ready."""
@@ -81,14 +83,11 @@ class Health:
     def refused(self, code: str, reason: str) -> None:
         """Brokers do not take us, or we do not take them; said once, however often it is told."""
         self.beat()
-        now = self._waited_at = self._clock()
-        if self._refused_since is None:
-            self._refused_since = now
-        if now - self._refused_since < REFUSED_TWICE:
-            return
+        self._waited_at = self._clock()
         if self._refused is None:
-            self._log("error", "access_refused", code=code, reason=reason)
+            self._refused_since = self._clock()
         self._refused = code, reason
+        self._confirm()
 
     @property
     def waits(self) -> bool:
@@ -98,14 +97,14 @@ class Health:
     @property
     def denied(self) -> bool:
         """Whether brokers refuse us just now."""
-        return self._refused is not None
+        return self._denied
 
     def hopeless(self) -> tuple[str, str] | None:
         """Return why there is no sense in waiting: refused for a while, and never let in.
 
         A code and a reason.
         """
-        if self._joined or self._refused is None or self._refused_since is None:
+        if self._joined or self._refused is None:
             return None
         late = self._clock() - self._refused_since > REFUSED_PATIENCE
         return self._refused if late else None
@@ -128,10 +127,19 @@ class Health:
         if since is not None:
             seconds = round(self._clock() - since, 1)
             self._log("info", "broker_is_back", after_seconds=seconds)
-        refused, self._refused = self._refused, None
-        since, self._refused_since = self._refused_since, None
-        if refused is not None and since is not None:
-            self._log("info", "access_granted", after_seconds=round(self._clock() - since, 1))
+        denied, self._denied, self._refused = self._denied, False, None
+        if denied:
+            seconds = round(self._clock() - self._refused_since, 1)
+            self._log("info", "access_granted", after_seconds=seconds)
+
+    def _confirm(self) -> None:
+        """Say that we are refused, as soon as that is certain."""
+        if self._refused is None or self._denied:
+            return
+        code, reason = self._refused
+        if code != LOGIN or self._clock() - self._refused_since >= LOGIN_SECONDS:
+            self._denied = True
+            self._log("error", "access_refused", code=code, reason=reason)
 
     def answered(self) -> None:
         """A broker has answered a question beside the flow of records.
@@ -157,7 +165,7 @@ class Health:
             return Verdict(ok=False, reason="stopping")
         if not self._joined:
             return Verdict(ok=False, reason=self._until_ready)
-        if self._refused is not None:
+        if self._denied and self._refused is not None:
             return Verdict(ok=False, reason=f"refused: {self._refused[1]}")
         if self._unready is not None:
             return Verdict(ok=False, reason=self._unready)
