@@ -122,7 +122,7 @@ def _encrypted(
     except ssl.SSLCertVerificationError as error:
         raise _unverified(address, error, security) from None
     except OSError as error:
-        raise _broken(address, error, security) from None
+        raise _broken(address, error, security, line.gettimeout() or 0.0) from None
     with encrypted:
         yield encrypted
 
@@ -146,10 +146,20 @@ def _unverified(
     )
 
 
-def _broken(address: str, error: OSError, security: SecuritySettings) -> _FailedError:
+def _silent(address: str, error: Exception) -> _FailedError:
+    """Return what proves nothing: a broker that is frozen, or on its way up or down."""
+    text = "no answer" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
+    return _FailedError("connect", f"{address} takes connections and says nothing ({text})", "wait")
+
+
+def _broken(
+    address: str, error: OSError, security: SecuritySettings, timeout: float
+) -> _FailedError:
     reason = (getattr(error, "reason", None) or error.strerror or type(error).__name__).lower()
     if "alert" in reason:
         return _ours_refused(address, reason, security)
+    if isinstance(error, TimeoutError) or not _speaks_openly(address, timeout):
+        return _silent(address, error)
     return _FailedError(
         "tls",
         f"{address} does not speak TLS ({reason.replace('_', ' ')})",
@@ -183,8 +193,10 @@ def _asked(line: socket.socket, address: str, security: SecuritySettings) -> tup
         line.sendall(_request(wanted or NO_MECHANISM))
         code, mechanisms = _answer(line)
     except ssl.SSLError as error:
-        raise _broken(address, error, security) from None
-    except (OSError, EOFError, ValueError, struct.error) as error:
+        raise _broken(address, error, security, line.gettimeout() or 0.0) from None
+    except (OSError, EOFError) as error:
+        raise _silent(address, error) from None
+    except (ValueError, struct.error) as error:
         raise _no_kafka(address, error, security) from None
     has_sasl = code != NO_SASL_HERE
     if wanted and not has_sasl:
@@ -219,6 +231,17 @@ def _no_kafka(address: str, error: Exception, security: SecuritySettings) -> _Fa
             "mtls, scram, plain or oauthbearer",
         )
     return _FailedError("kafka", f"{address} does not speak Kafka ({text})", "is the port right?")
+
+
+def _speaks_openly(address: str, timeout: float) -> bool:
+    """Say whether this port is one for Kafka without encryption."""
+    try:
+        with _connected(address, timeout) as line:
+            line.sendall(_request(NO_MECHANISM))
+            _answer(line)
+    except (_FailedError, OSError, EOFError, ValueError, struct.error):
+        return False
+    return True
 
 
 def _request(mechanism: str) -> bytes:
