@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +28,14 @@ def flows(pipeline: Pipeline, processor: Processor, records: int) -> None:
     processor.until(
         lambda: sum(deployment.committed().values()) >= before + records, SOON, "more commits"
     )
+
+
+def ends_of_certificates(processor: Processor) -> dict[str, float]:
+    """Return when the certificates end, as metrics tell it, by whose they are."""
+    with urllib.request.urlopen(processor.metrics, timeout=5) as answer:
+        shown = answer.read().decode()
+    pattern = r'^pipeline_certificate_expiry_timestamp_seconds{certificate="(\w+)"} (\S+)$'
+    return {whose: float(end) for whose, end in re.findall(pattern, shown, re.MULTILINE)}
 
 
 def finish(pipeline: Pipeline, processor: Processor, sender: Sender) -> None:
@@ -75,8 +85,13 @@ def test_new_certificates(
             key.write_bytes(new[1].read_bytes())  # half of a change
             processor.until(lambda: bool(processor.events("rotation_waits")), SOON, "a word of it")
             assert not processor.events("clients_replaced")
+            before = ends_of_certificates(processor)
+            assert before.keys() == {"authority", "client"}
             secured.files.issue(name)
             processor.until(lambda: bool(processor.events("clients_replaced")), SOON, "new clients")
+            after = ends_of_certificates(processor)
+            assert after["authority"] == before["authority"]
+            assert after["client"] > before["client"]
             flows(pipeline, processor, 500)
             finish(pipeline, processor, sender)
 
