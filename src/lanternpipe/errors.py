@@ -76,6 +76,7 @@ class KafkaFailure(LanternpipeError):
     def __init__(self, code: str, message: str, *, indefinite: bool = False) -> None:
         super().__init__(f"{message} ({code})")
         self.code = code
+        self.message = message
         self.indefinite = indefinite
 
 

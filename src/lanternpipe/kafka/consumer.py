@@ -17,7 +17,7 @@ from confluent_kafka import (
 )
 from confluent_kafka import TopicPartition as ClientPartition
 
-from lanternpipe.errors import FatalFailure, RetriableFailure
+from lanternpipe.errors import FatalFailure, RefusedFailure, RetriableFailure
 from lanternpipe.kafka.admin import LogEnds
 from lanternpipe.kafka.clients import Events, opened
 from lanternpipe.kafka.config import Config
@@ -43,7 +43,7 @@ class RecordConsumer:
         topics: What to subscribe to.
         log: Writes log lines.
         waiting: Called when no broker can be reached.
-        refused: Called with a code and a reason when we may not do what we need.
+        refused: Called with a code and a reason when a broker does not take us.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class RecordConsumer:
         self._gone: set[TopicPartition] = set()
         # Told of by an event alone: with error_cb set, consume() keeps quiet about it.
         self._events = Events("consumer", log, unreachable=waiting, refused=refused)
-        self._refused = refused
+        self._denied: RefusedFailure | None = None
         self.statistics = self._events.statistics
         self._consumer = self._open()
         self._ends = LogEnds(config, log=log)
@@ -93,7 +93,16 @@ class RecordConsumer:
         )
 
     def fetch(self, max_records: int, timeout: float) -> Fetched:
-        """Return up to ``max_records``, waiting up to ``timeout`` seconds for the first."""
+        """Return up to ``max_records``, waiting up to ``timeout`` seconds for the first.
+
+        Raises:
+            FatalFailure: The consumer cannot go on.
+            RefusedFailure: We may not read something. Told once: a client that was refused a topic
+                asks again only after minutes, so it has to be replaced.
+        """
+        if self._denied is not None:
+            denied, self._denied = self._denied, None
+            raise denied
         consume = self._consumer.consume
         if self._full:  # behind: more is there already, so one call does
             messages = consume(max_records, GATHER_SECONDS)
@@ -196,6 +205,7 @@ class RecordConsumer:
 
     def rebuild(self) -> None:
         """Replace the client; the old one is given a while to leave the group."""
+        self._denied = None
         old, self._consumer = self._consumer, self._open()
         self._ends.renew()
         self._full = False
@@ -260,7 +270,8 @@ class RecordConsumer:
             elif code == KafkaError._AUTO_OFFSET_RESET:
                 lost.append(_place(message))
             elif code in REFUSED:
-                self._refused(error.name(), explained(error))
+                # Raised by the next fetch: what came with it must not be lost.
+                self._denied = RefusedFailure(error.name(), explained(error))
             elif code in CONSUMER_FATAL or error.fatal():
                 raise FatalFailure(error.name(), f"the consumer cannot go on: {error.str()}")
             else:

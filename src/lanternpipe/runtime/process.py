@@ -223,7 +223,7 @@ class Processor:
             self._turn()
         except RefusedFailure as failure:
             # Rights come and go while we run: a restart would not bring them back.
-            self._health.refused(failure.code, str(failure))
+            self._health.refused(failure.code, failure.message)
             with suppress(RefusedFailure):  # of a producer that is not let in either
                 self.work.begin_again("refused")
             self._look()
