@@ -15,7 +15,7 @@ from confluent_kafka import (
 from confluent_kafka import TopicPartition as ClientPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from lanternpipe.errors import RetriableFailure
+from lanternpipe.errors import ConfigError, RetriableFailure
 from lanternpipe.kafka.clients import Events, opened
 from lanternpipe.kafka.config import Config
 from lanternpipe.kafka.errors import REFUSED, failure, mapped
@@ -84,7 +84,10 @@ class LogEnds:
 
     def _client(self) -> AdminClient:
         if self._admin is None:
-            admin = open_admin(self._config, log=self._log)
+            try:
+                admin = open_admin(self._config, log=self._log)
+            except ConfigError as error:  # files that are being replaced do not fit together yet
+                raise RetriableFailure("_INVALID_ARG", str(error)) from error
             # Of a client that is not connected yet, one first request in five takes 3 s.
             with mapped("connecting"):
                 admin.list_topics(timeout=REQUEST_SECONDS)
