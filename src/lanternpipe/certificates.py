@@ -143,15 +143,13 @@ def read(pem: bytes) -> Told:
     )
 
 
-def first_end(pem: bytes) -> float:
-    """Return when the first of all certificates of a PEM text ends, in seconds since 1970.
+def ends_of(pem: bytes) -> list[float]:
+    """Return when the certificates of a PEM text end, in seconds since 1970.
 
     Raises:
-        ValueError: There is none.
+        ValueError: There is none, or one cannot be read.
     """
-    return min(
-        each.not_valid_after_utc.timestamp() for each in x509.load_pem_x509_certificates(pem)
-    )
+    return [each.not_valid_after_utc.timestamp() for each in x509.load_pem_x509_certificates(pem)]
 
 
 def replace(file: Path, content: bytes, mode: int) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from lanternpipe.cli import dlq, operate, run
 from lanternpipe.cli.verb import Verbs
-from lanternpipe.errors import LanternpipeError, RetriableFailure
+from lanternpipe.errors import LanternpipeError, RefusedFailure, RetriableFailure
 from lanternpipe.exit_codes import exit_code
 from lanternpipe.version import VERSION
 
@@ -23,10 +23,7 @@ def main(words: Sequence[str] | None = None) -> int:
     except LanternpipeError as error:
         text = str(error)
         if isinstance(error, RetriableFailure):
-            from lanternpipe.environment import load_settings
-
-            brokers = load_settings().kafka.bootstrap_servers
-            text += f"; asked {brokers}; is PIPELINE_KAFKA__BOOTSTRAP_SERVERS right?"
+            error, text = _looked_into(error)
         for line in text.splitlines():
             print(f"lanternpipe: {line}", file=sys.stderr)
         return exit_code(error)
@@ -36,6 +33,19 @@ def main(words: Sequence[str] | None = None) -> int:
         # Whoever read our output has gone; the interpreter must not try to flush the rest.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+
+
+def _looked_into(failure: RetriableFailure) -> tuple[LanternpipeError, str]:
+    """Find out whether nobody is there, or somebody who does not let us in."""
+    from lanternpipe.environment import load_settings
+    from lanternpipe.kafka.entry import why_not
+
+    kafka = load_settings().kafka
+    if denial := why_not(kafka):
+        refused = RefusedFailure(*denial)
+        return refused, str(refused)
+    asked = f"asked {kafka.bootstrap_servers}; is PIPELINE_KAFKA__BOOTSTRAP_SERVERS right?"
+    return failure, f"{failure}; {asked}"
 
 
 def _parser() -> argparse.ArgumentParser:

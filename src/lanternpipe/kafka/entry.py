@@ -21,6 +21,7 @@ from lanternpipe.settings import KafkaSettings
 
 ATTEMPT_SECONDS = 1.0
 KNOCK_SECONDS = 2.0
+WHY_SECONDS = 3.0
 FEW = 3  # brokers that are asked for their reasons
 # Rights that were just given, and certificates that are being replaced, get so many seconds.
 PATIENCE = 10.0
@@ -97,6 +98,23 @@ def wait_for_broker(
                 log("info", "broker_reachable", brokers=kafka.bootstrap_servers)
             return admin
     return None
+
+
+def why_not(kafka: KafkaSettings) -> Denial | None:
+    """Try to get in once; return why somebody who is there does not let us, if so."""
+    told: list[Denial] = []
+    events = Events("admin", _silent, refused=lambda *each: told.append(Denial(*each)))
+    admin = opened(AdminClient, {**client_config(kafka), **events.hooks()})
+    try:
+        admin.list_topics(timeout=WHY_SECONDS)
+    except KafkaException:
+        admin.poll(0)
+        return denied(kafka, told)
+    return None
+
+
+def _silent(level: str, event: str, **fields: object) -> None:
+    """Log nothing: what matters is returned."""
 
 
 def denied(kafka: KafkaSettings, told: Sequence[Denial] = ()) -> Denial | None:

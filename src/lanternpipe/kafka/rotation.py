@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from lanternpipe.certificates import first_end
+from lanternpipe.certificates import ends_of
 from lanternpipe.ports import Log
 from lanternpipe.settings import SecuritySettings
 from lanternpipe.settings.security import check_certificates
@@ -110,8 +110,14 @@ class Rotation:
 
 
 def _expiries(security: SecuritySettings) -> dict[str, float]:
-    files = {"authority": security.ca_file, "client": security.cert_file}
-    return {name: first_end(file.read_bytes()) for name, file in files.items() if file}
+    # Of many authorities an old one may end: what counts is the last that can vouch for brokers.
+    ends = {"authority": (security.ca_file, max), "client": (security.cert_file, min)}
+    found = {}
+    for name, (file, choose) in ends.items():
+        if file:
+            with suppress(ValueError):  # bundles of a system hold oddities that TLS does not mind
+                found[name] = choose(ends_of(file.read_bytes()))
+    return found
 
 
 def _read(files: Iterable[Path | None]) -> tuple[bytes, ...]:
