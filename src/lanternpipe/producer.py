@@ -14,7 +14,7 @@ from lanternpipe.codec.json import JsonCodec
 from lanternpipe.environment import load_settings
 from lanternpipe.errors import ConfigError, DeliveryError, KafkaFailure
 from lanternpipe.kafka.config import STATISTICS_MS, producer_config
-from lanternpipe.kafka.producer import ReportingProducer
+from lanternpipe.kafka.reporting import ReportingProducer
 from lanternpipe.pipeline import Topic
 from lanternpipe.ports import Log
 from lanternpipe.records import TRACEPARENT, Headers
@@ -89,8 +89,9 @@ class EventProducer(Generic[Event]):
         self._log = log or _silent
         self._lock = threading.Lock()
         every = STATISTICS_MS if statistics else 0
-        config = producer_config(kafka or load_settings().kafka, statistics_interval_ms=every)
-        self._client = ReportingProducer(config, log=self._log)
+        kafka = kafka or load_settings().kafka
+        config = producer_config(kafka, statistics_interval_ms=every)
+        self._client = ReportingProducer(config, kafka.security, log=self._log)
         self.statistics = self._client.statistics
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None

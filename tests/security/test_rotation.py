@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import re
+import time
 import urllib.request
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from lanternpipe import EventProducer
+from lanternpipe.testing.doubles import LogBook
+from logins.pipeline import pipeline as logins
 from tests.chaos.processor import Processor
+from tests.chaos.reader import read
+from tests.chaos.waiting import until
 from tests.chaos.workload import Sender, workload
 from tests.integration.deployed import drain, verify
 from tests.security.broker import LOGIN_SECONDS, SecuredBroker
@@ -119,3 +126,40 @@ def test_new_tokens(secured: SecuredBroker, unique: Callable[[str], str], tmp_pa
                 finish(pipeline, processor, sender)
     finally:
         issuer.life = life
+
+
+@pytest.mark.parametrize("mode", ["mtls", "scram"])
+def test_a_producer_goes_on(
+    secured: SecuredBroker,
+    unique: Callable[[str], str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    mode: str,
+) -> None:
+    """An EventProducer in somebody's service takes over what is new, and every record arrives."""
+    user, file = unique("user"), tmp_path / "password"
+    secured.files.issue(user)
+    secured.set_password(user, "first")
+    file.write_text("first")
+    given = {} if mode == "mtls" else {"PASSWORD": "", "PASSWORD_FILE": str(file)}
+    for name, value in secured.settings(mode, user, **given).items():
+        monkeypatch.setenv(f"PIPELINE_{name}", value)
+    with deployed(secured, unique("sending"), tmp_path) as found:
+        topic = found.deployment.input
+        secured.grant(user, "WRITE", "TOPIC", topic)
+        log = LogBook()
+        with EventProducer(replace(logins.input, name=topic), log=log) as producer:
+            ends = time.monotonic() + 3 * LOGIN_SECONDS
+            changed = False
+            while time.monotonic() < ends or not changed:
+                assert time.monotonic() < ends + SOON
+                producer.send_raw(b"{}", f"key-{producer.sent % 10}")
+                time.sleep(0.002)  # the pace of the records
+                if producer.acknowledged > 100 and not changed:
+                    secured.files.issue(user)
+                    secured.set_password(user, "second")
+                    file.write_text("second")
+                    until(lambda: bool(log.named("rotated")), SOON, "the change is seen")
+                    changed = True
+        assert producer.acknowledged == producer.sent > 500
+        assert len(read(found.deployment, topic)) == producer.sent

@@ -15,7 +15,7 @@ from lanternpipe.kafka.clients import Events, opened
 from lanternpipe.kafka.config import QUEUE_KILOBYTES, QUEUE_RECORDS, Config
 from lanternpipe.kafka.errors import RECORD_AT_FAULT, REFUSED, failure, mapped
 from lanternpipe.ports import Log, Refusal
-from lanternpipe.records import Headers, Outgoing, TopicPartition
+from lanternpipe.records import Outgoing, TopicPartition
 
 CALL_SECONDS = 10.0  # how long one transaction call may wait before it is made again
 SAMPLE = 8  # records of a batch by which the size of the others is estimated
@@ -233,53 +233,3 @@ class TransactionalProducer(RecordProducer):
             # The transaction has failed before; its end tells why.
             return AbortableFailure(error.name(), str(refused))
         return refused
-
-
-class ReportingProducer:
-    """Sends single records and reports each delivery; safe to call from several threads.
-
-    Args:
-        config: As made by ``producer_config``.
-        log: Writes log lines.
-
-    Attributes:
-        statistics: What the client tells of itself, where it is configured to.
-    """
-
-    def __init__(self, config: Config, *, log: Log) -> None:
-        # Without a report of success, a caller could not tell acknowledged from waiting.
-        reporting = {"delivery.report.only.error": False}
-        events = Events("producer", log)
-        self.statistics = events.statistics
-        self._producer = opened(Producer, {**config, **events.hooks(), **reporting})
-
-    def __len__(self) -> int:
-        """Return how many records wait for their acknowledgement."""
-        return len(self._producer)
-
-    def poll(self, timeout: float) -> None:
-        """Serve delivery reports, waiting up to ``timeout`` seconds for one."""
-        served(self._producer.poll, timeout)
-
-    def flush(self, timeout: float) -> int:
-        """Wait for acknowledgements; return how many records are still without one."""
-        return served(self._producer.flush, timeout)
-
-    def send(
-        self,
-        topic: str,
-        value: bytes | None,
-        key: str | bytes | None,
-        report: Callable[[Any, Any], None],
-        timestamp: int = 0,
-        headers: Headers | None = None,
-    ) -> bool:
-        """Enqueue a record; False if the queue is full."""
-        extra: Any = () if headers is None else (headers,)
-        try:
-            self._producer.produce(topic, value, key, -1, report, None, timestamp, *extra)
-        except BufferError:
-            return False
-        except KafkaException as error:
-            raise failure(error.args[0], f"producing to {topic}") from error
-        return True
