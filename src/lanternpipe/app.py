@@ -12,7 +12,7 @@ from typing import Any
 from lanternpipe.assembly import build_processor
 from lanternpipe.codec.json import JsonCodec
 from lanternpipe.errors import ConfigError, LanternpipeError, Reject, RetriableFailure
-from lanternpipe.kafka.entry import check_access, denied, wait_for_broker
+from lanternpipe.kafka.entry import Access, check_access, denied, wait_for_broker
 from lanternpipe.kafka.rotation import LOOK_SECONDS
 from lanternpipe.kafka.topics import verify
 from lanternpipe.pipeline import Pipeline
@@ -141,6 +141,13 @@ def process(settings: Settings, pipeline: Pipeline[Any, Any], log: PipelineLog) 
     log("info", "stopped", consumed=outcomes.consumed, **outcomes.totals())
 
 
+def processor_access(settings: Settings, pipeline: Pipeline[Any, Any]) -> Access:
+    """Return what a processor has to be allowed to do with topics."""
+    names = topic_names(settings, pipeline)
+    also = (topic.name for topic in pipeline.also)
+    return Access(names.sources, [names.output, names.dead_letters, *names.retries, *also])
+
+
 def wait_for_topics(
     settings: Settings,
     pipeline: Pipeline[Any, Any],
@@ -165,17 +172,14 @@ def wait_for_topics(
         RefusedFailure: No broker lets us in, or we may not do what we have to.
     """
     declared = declared_topics(settings, pipeline)
-    names = topic_names(settings, pipeline)
-    also = (topic.name for topic in pipeline.also)
-    reads: tuple[str, ...] = () if sent_to else names.sources
-    writes = (sent_to,) if sent_to else (names.output, names.dead_letters, *names.retries, *also)
-    wanted = [each for each in declared if each.name in {*reads, *writes}]
+    access = Access((), [sent_to]) if sent_to else processor_access(settings, pipeline)
+    wanted = [each for each in declared if each.name in {*access.reads, *access.writes}]
     while True:
         admin = wait_for_broker(settings.kafka, log=log, stopping=stopping, beat=beat)
         if admin is None:
             return False
         try:
-            check_access(admin, reads=reads, writes=writes)
+            check_access(admin, access)
             warnings = verify(admin, wanted)
         except RetriableFailure:
             continue  # it has just gone away; said once by the next wait

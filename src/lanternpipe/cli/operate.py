@@ -15,6 +15,7 @@ from lanternpipe.errors import ConfigError
 EXIT_DIFFERS = 1
 EXIT_UNHEALTHY = 1
 WATCH_EVERY, SERVE_EVERY = 2.0, 5.0  # seconds
+DOCTOR_SECONDS = 3.0
 
 
 def add(verbs: Verbs) -> None:
@@ -91,6 +92,14 @@ def add(verbs: Verbs) -> None:
     added.add_argument(
         "--timeout", type=arguments.positive, default=3.0, help="seconds (default 3)"
     )
+
+    added = verbs.add(
+        "doctor",
+        _doctor,
+        "Try all that has to be right, from names and ports to rights and clocks; change nothing.",
+        "lanternpipe doctor",
+    )
+    added.add_argument("--json", action="store_true", help="for programs")
 
     added = verbs.add(
         "config", _config, "Show what is in force and where it comes from.", "lanternpipe config"
@@ -247,6 +256,34 @@ def _health(options: argparse.Namespace) -> int:
     answer = ask(*address(), "/livez" if options.live else "/readyz", options.timeout)
     print(json.dumps(answer.as_json()))
     return 0 if answer.ok else EXIT_UNHEALTHY
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from lanternpipe.app import processor_access
+    from lanternpipe.ops import doctor
+    from lanternpipe.telemetry.setup import takes_spans
+    from lanternpipe.topology import declared_topics, topic_names
+
+    settings, pipeline, log = opened("doctor", stream=sys.stderr)
+    names = topic_names(settings, pipeline)
+    patient = doctor.Patient(
+        settings,
+        declared_topics(settings, pipeline),
+        names.input,
+        names.output,
+        processor_access(settings, pipeline),
+    )
+    found = []
+    console = Console(width=None if sys.stdout.isatty() else WIDTH_OF_FILES)
+    for each in doctor.examine(patient, collector=lambda: takes_spans(DOCTOR_SECONDS), log=log):
+        found.append(each)
+        if not options.json:
+            console.print(*doctor.lines(each), sep="\n", soft_wrap=True, markup=False)
+    if options.json:
+        print(json.dumps([each._asdict() for each in found]))
+    return EXIT_DIFFERS if doctor.worst(found) == "problem" else 0
 
 
 def _config(options: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ from confluent_kafka import (
     KafkaException,
 )
 from confluent_kafka import TopicPartition as ClientPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec, ResourceType
 
 from lanternpipe.errors import ConfigError, RetriableFailure
 from lanternpipe.kafka.clients import Events, opened
@@ -72,6 +72,16 @@ class LogEnds:
         if missing := [each for each in asked if found[each] < 0]:
             found.update(self.last_stable(missing))
         return found
+
+    def newest(self, topic: str) -> int:
+        """Return the latest time of all records of a topic, in milliseconds since 1970; or 0."""
+        asked = {
+            ClientPartition(*each): OffsetSpec.max_timestamp()
+            for each in describe_partitions(self._client(), topic)
+        }
+        answers = self._client().list_offsets(asked, request_timeout=REQUEST_SECONDS)
+        found = [answer(each, "asking for the newest record") for each in answers.values()]
+        return max((int(each.timestamp) for each in found), default=0)
 
     def backlog(self, topic: str) -> Backlog:
         """Return what a topic holds, and the time of the oldest record."""
@@ -188,6 +198,19 @@ def answer(future: Future[T], what: str) -> T:
         raise failure(error.args[0], what) from error
     except TimeoutError as error:
         raise RetriableFailure("_TIMED_OUT", f"{what}: no answer", indefinite=True) from error
+
+
+def broker_setting(admin: AdminClient, name: str) -> str:
+    """Return a setting of some broker.
+
+    Raises:
+        KafkaFailure: The broker did not answer, or we may not know.
+    """
+    with mapped("describing the cluster"):
+        broker = min(admin.list_topics(timeout=REQUEST_SECONDS).brokers)
+    resource = ConfigResource(ResourceType.BROKER, str(broker))
+    (future,) = admin.describe_configs([resource], request_timeout=REQUEST_SECONDS).values()
+    return str(answer(future, "reading the settings of a broker")[name].value)
 
 
 def describe_partitions(client: Any, topic: str) -> list[TopicPartition]:

@@ -41,6 +41,18 @@ class Denial(NamedTuple):
     reason: str
 
 
+class Access(NamedTuple):
+    """What somebody has to be allowed to do with topics.
+
+    Attributes:
+        reads: Those to read from.
+        writes: Those to write to.
+    """
+
+    reads: Collection[str] = ()
+    writes: Collection[str] = ()
+
+
 def wait_for_broker(
     kafka: KafkaSettings,
     *,
@@ -146,25 +158,22 @@ def _say_unreachable(kafka: KafkaSettings, cause: KafkaError, events: Events, lo
     )
 
 
-def check_access(
-    admin: AdminClient, *, reads: Collection[str] = (), writes: Collection[str] = ()
-) -> None:
+def check_access(admin: AdminClient, access: Access) -> None:
     """Check what we may do with topics, before anything is done.
 
     Topics that do not exist are left to others.
 
     Args:
         admin: Connected.
-        reads: Topics to read from.
-        writes: Topics to write to.
+        access: What we have to do.
 
     Raises:
         RefusedFailure: Something is missing; the message names all of it.
         KafkaFailure: The broker did not answer.
     """
     needed: dict[str, list[AclOperation]] = {}
-    for topics, operation in ((reads, AclOperation.READ), (writes, AclOperation.WRITE)):
-        for name in topics:
+    for names, operation in zip(access, (AclOperation.READ, AclOperation.WRITE), strict=True):
+        for name in names:
             needed.setdefault(name, []).append(operation)
     asked = admin.describe_topics(
         TopicCollection([*needed]),

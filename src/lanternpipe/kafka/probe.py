@@ -48,6 +48,13 @@ class Seen(NamedTuple):
     mechanisms: tuple[str, ...] | None = None
 
     @property
+    def ends(self) -> float | None:
+        """When the broker's certificate ends, in seconds since 1970; None without encryption."""
+        if not self.certificate:
+            return None
+        return float(ssl.cert_time_to_seconds(self.certificate["notAfter"]))
+
+    @property
     def refused(self) -> bool:
         """Whether somebody is there who does not take us, or whom we do not take."""
         return self.problem is not None and self.stage in {"tls", "kafka", "sasl"}

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.export import SpanExporter
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
 from lanternpipe.errors import ConfigError
@@ -58,6 +58,16 @@ class Traces(NamedTuple):
         provider.add_span_processor(_Handing(self.spans))
         tracer = provider.get_tracer("lanternpipe", VERSION, schema_url=SCHEMA_URL)
         return SendTracer(topic, self.ratio, tracer, callers=False, per_second=self.per_second)
+
+
+def takes_spans(seconds: float) -> bool:
+    """Tell whether a Collector takes spans; it is sent none.
+
+    Args:
+        seconds: How long to wait for its answer.
+    """
+    quiet_exporter(lambda _: None)
+    return OTLPSpanExporter(timeout=seconds).export([]) is SpanExportResult.SUCCESS
 
 
 @contextmanager
