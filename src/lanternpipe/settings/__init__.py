@@ -15,6 +15,7 @@ from pydantic_settings import (
 )
 
 from lanternpipe.settings.failures import DeadLetterSettings, LookupSettings, RetrySettings
+from lanternpipe.settings.http import HttpSettings
 from lanternpipe.settings.kafka import OWNED_CLIENT_KEYS, KafkaSettings
 from lanternpipe.settings.section import Section, moment
 from lanternpipe.settings.security import SecuritySettings
@@ -75,13 +76,6 @@ class CommitSettings(Section):
                 f"SHORTEST ({self.shortest:g} s) must not exceed LONGEST ({self.longest:g} s)"
             )
         return self
-
-
-class HttpSettings(Section):
-    """The port that serves `/metrics`, `/livez` and `/readyz`."""
-
-    host: str = Field("127.0.0.1", description="Address to listen on; `0.0.0.0` in containers.")
-    port: int = Field(0, ge=0, le=65535, description="Port; 0 takes any free one and logs it.")
 
 
 class LogSettings(Section):
