@@ -97,7 +97,7 @@ def process(settings: Settings, pipeline: Pipeline[Any, Any], log: PipelineLog) 
         stack.enter_context(stop.on_signals())
         render = open_metrics(shown)
         http = settings.http
-        port = stack.enter_context(serve(http.host, http.port, app.health, render))
+        port = stack.enter_context(serve(http, app.health, render, log))
         log(
             "info",
             "processor_starting",
@@ -106,7 +106,7 @@ def process(settings: Settings, pipeline: Pipeline[Any, Any], log: PipelineLog) 
             group=settings.kafka.group_id,
             delivery=settings.delivery,
             instance=settings.instance,
-            metrics=f"http://{http.host}:{port}/metrics",
+            metrics=http.metrics_url(port),
         )
         if not wait_for_topics(settings, pipeline, log, stop, beat=app.health.beat):
             log("info", "stopped", consumed=0)

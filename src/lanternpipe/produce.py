@@ -103,8 +103,8 @@ def produce_events(
                     yield from _shown(topic.name, producer, log)
                     yield from span_samples(told.spans, tracer.capped) if told else ()
 
-            port = stack.enter_context(serve(http.host, http.port, health, open_metrics(shown)))
-            log("info", "serving", metrics=f"http://{http.host}:{port}/metrics")
+            port = stack.enter_context(serve(http, health, open_metrics(shown), log))
+            log("info", "serving", metrics=http.metrics_url(port))
         began = time.monotonic()
 
         def give_up() -> bool:

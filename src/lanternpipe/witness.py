@@ -113,8 +113,8 @@ def serve_lag(
 
     stop = StopRequest(settings.shutdown_grace, health.stopping)
     http = settings.http
-    with stop.on_signals(), serve(http.host, http.port, health, open_metrics(shown)) as port:
-        log("info", "serving", metrics=f"http://{http.host}:{port}/metrics")
+    with stop.on_signals(), serve(http, health, open_metrics(shown), log) as port:
+        log("info", "serving", metrics=http.metrics_url(port))
         while not stop():
             witness.refresh()
             stop.wait(every)

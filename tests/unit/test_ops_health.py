@@ -10,25 +10,32 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
+from lanternpipe.certificates import Authority
 from lanternpipe.cli import main
 from lanternpipe.environment import load_settings
 from lanternpipe.errors import LanternpipeError
-from lanternpipe.ops.health import HOST, LOOPBACK, PORT, address, ask
+from lanternpipe.ops.health import HOST, LOOPBACK, PORT, Access, address, ask
 from lanternpipe.runtime.endpoint import serve
 from lanternpipe.runtime.health import Health
+from lanternpipe.settings import HttpSettings
 from lanternpipe.testing.doubles import LogBook
+
+PLANTED = "hunter-two-of-us"  # pragma: allowlist secret
+PLAIN = HttpSettings()
 
 
 @contextmanager
-def processor(*, joined: bool) -> Iterator[int]:
+def processor(*, joined: bool, http: HttpSettings = PLAIN) -> Iterator[int]:
     """Serve the port of a processor within the block; yields the port."""
     health = Health(stuck_after=60, log=LogBook())
     if joined:
         health.joined()
-    with serve(LOOPBACK, 0, health, lambda _: ("text/plain", b"")) as port:
+    with serve(http, health, lambda _: ("text/plain", b""), LogBook()) as port:
         yield port
 
 
@@ -76,6 +83,55 @@ def test_the_processor_is_asked(
         monkeypatch.setenv(PORT, str(port))
         assert main(["health", *arguments]) == code
     assert json.loads(capsys.readouterr().out) == {"ok": not code, "reason": reason}
+
+
+@pytest.fixture(name="pair")
+def _pair(tmp_path: Path) -> tuple[Path, Path]:
+    now = datetime.now(UTC)
+    cert, key = tmp_path / "us.crt", tmp_path / "us.key"
+    Authority.make("tests", now=now, days=1).issue("us", now=now, days=1).write(cert, key)
+    return cert, key
+
+
+@pytest.mark.parametrize("from_file", [True, False])
+@pytest.mark.parametrize("tls", [True, False])
+def test_it_logs_in_and_encrypts(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    pair: tuple[Path, Path],
+    from_file: bool,
+    tls: bool,
+) -> None:
+    """With the processor's own settings it gets the reason, which others do not."""
+    secret = pair[0].with_name("secret")
+    secret.write_text(f"{PLANTED}\n")
+    given = {"USERNAME": "us"}
+    given |= {"PASSWORD_FILE": str(secret)} if from_file else {"PASSWORD": PLANTED}
+    given |= {"CERT_FILE": str(pair[0]), "KEY_FILE": str(pair[1])} if tls else {}
+    for name, value in given.items():
+        monkeypatch.setenv(f"PIPELINE_HTTP__{name}", value)
+    with processor(joined=True, http=load_settings().http) as port:
+        monkeypatch.setenv(PORT, str(port))
+        assert main(["health"]) == 0
+        assert json.loads(capsys.readouterr().out)["reason"] == "has an assignment"
+        monkeypatch.delenv("PIPELINE_HTTP__USERNAME")
+        assert main(["health"]) == 0
+        assert json.loads(capsys.readouterr().out)["reason"] == "told to those who log in"
+
+
+def test_somebody_with_another_certificate_listens(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    """Whoever does not show the certificate of the settings is not asked, and not believed."""
+    now = datetime.now(UTC)
+    other = tmp_path / "other.crt"
+    Authority.make("tests", now=now, days=1).issue("us", now=now, days=1).write(
+        other, tmp_path / "other.key"
+    )
+    http = HttpSettings(cert_file=pair[0], key_file=pair[1])
+    with processor(joined=True, http=http) as port:
+        assert ask(LOOPBACK, port, "/readyz", 10, Access(pair[0])).ok
+        found = ask(LOOPBACK, port, "/readyz", 10, Access(other))
+    assert not found.ok
+    assert "another certificate than that of PIPELINE_HTTP__CERT_FILE" in found.reason
 
 
 def test_nobody_listens(
@@ -147,7 +203,13 @@ def test_a_port_that_cannot_be_asked_is_refused(
 
 @pytest.mark.parametrize(
     ("host", "asked"),
-    [(None, LOOPBACK), ("0.0.0.0", LOOPBACK), ("", LOOPBACK), ("10.1.2.3", "10.1.2.3")],
+    [
+        (None, LOOPBACK),
+        ("0.0.0.0", LOOPBACK),
+        ("", LOOPBACK),
+        ("::", "::1"),
+        ("10.1.2.3", "10.1.2.3"),
+    ],
 )
 def test_address(monkeypatch: pytest.MonkeyPatch, host: str | None, asked: str) -> None:
     """A processor that listens everywhere is asked on loopback, any other where it listens."""

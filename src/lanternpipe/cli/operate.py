@@ -251,9 +251,10 @@ def _journey(options: argparse.Namespace) -> int:
 
 
 def _health(options: argparse.Namespace) -> int:
-    from lanternpipe.ops.health import address, ask
+    from lanternpipe.ops.health import access, address, ask
 
-    answer = ask(*address(), "/livez" if options.live else "/readyz", options.timeout)
+    path = "/livez" if options.live else "/readyz"
+    answer = ask(*address(), path, options.timeout, access())
     print(json.dumps(answer.as_json()))
     return 0 if answer.ok else EXIT_UNHEALTHY
 
