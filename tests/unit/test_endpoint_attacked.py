@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -16,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from lanternpipe.certificates import Authority
-from lanternpipe.runtime.endpoint import serve
+from lanternpipe.runtime.connections import MOST_CONNECTIONS
+from lanternpipe.runtime.endpoint import MOST_RENDERINGS, serve
 from lanternpipe.runtime.health import Health
 from lanternpipe.settings import HttpSettings
 from lanternpipe.testing.doubles import LogBook
@@ -298,3 +300,31 @@ def test_new_certificates_count_at_once(tls: Attacked, pair: tuple[Path, Path]) 
     assert [line[1] for line in tls.log.lines] == ["rotated", "rotation_waits"]
     pair[0].write_bytes(before)
     tls.assert_lives()
+
+
+def test_scrapes_that_take_long() -> None:
+    """A scrape at work is not let go for newcomers, probes do not wait for it, few others do."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def render(_: str) -> tuple[str, bytes]:
+        begun.set()
+        assert go_on.wait(PROBE_SECONDS)
+        return "text/plain", b"up 1\n"
+
+    http = HttpSettings()
+    health = Health(stuck_after=600, log=LogBook())
+    with serve(http, health, render, LogBook()) as port, ExitStack() as stack:
+        site = Attacked(http, LogBook(), port)
+        scrape = stack.enter_context(site.connect())
+        scrape.sendall(f"{METRICS}\r\n".encode())
+        assert begun.wait(PROBE_SECONDS)
+        for _ in range(MOST_CONNECTIONS + 10):
+            stack.enter_context(site.connect())
+        site.assert_lives()
+        waiting = [stack.enter_context(site.connect()) for _ in range(MOST_RENDERINGS - 1)]
+        for each in waiting:
+            each.sendall(f"{METRICS}\r\n".encode())
+        site.assert_lives()  # they were read before
+        assert status(site.ask(f"{METRICS}\r\n".encode())) == 503
+        go_on.set()
+        assert [status(received(each)) for each in (scrape, *waiting)] == [200] * MOST_RENDERINGS
