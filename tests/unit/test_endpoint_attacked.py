@@ -140,7 +140,7 @@ REQUESTS = [
     (b"GET /livez HTTP/2.0\r\n\r\n", 505),
     (b"GET /" + b"a" * 4_000 + b" HTTP/1.1\r\n\r\n", 414),
     (b"GET /livez HTTP/1.1\r\n" + b"X: y\r\n" * 100 + b"\r\n", 431),
-    (b"GET /livez HTTP/1.1\r\nX: " + b"y" * 500_000 + b"\r\n\r\n", 431),
+    (b"GET /livez HTTP/1.1\r\nX: " + b"y" * 900_000 + b"\r\n\r\n", 431),
 ]
 
 
@@ -328,3 +328,13 @@ def test_scrapes_that_take_long() -> None:
         assert status(site.ask(f"{METRICS}\r\n".encode())) == 503
         go_on.set()
         assert [status(received(each)) for each in (scrape, *waiting)] == [200] * MOST_RENDERINGS
+
+
+def test_who_is_refused_may_finish_speaking(plain: Attacked) -> None:
+    """A client that still sends is not cut off, which could cost it the answer."""
+    with plain.connect() as client:
+        client.sendall(b"GET /livez HTTP/1.1\r\nX: " + b"y" * 20_000)
+        first = client.recv(1)
+        for _ in range(5):
+            client.sendall(b"y" * 20_000)
+        assert status(first + received(client)) == 431
