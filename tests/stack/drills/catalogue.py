@@ -176,6 +176,27 @@ OF_GROUPS: tuple[tuple[Drill, ...], ...] = (
             ("PipelineCommitFailing",),
             BEHIND | LETTERS,
         ),
+        Drill(
+            "right taken away",
+            "refused",
+            "Nobody may write to the output (an access list denies it); then again as before.",
+            lambda stage: faults.denied(
+                stage.sites["refused"], stage.sites["refused"].deployment.output
+            ),
+            ("PipelineAccessRefused",),
+            # Each attempt is made with a new client, which joins the group anew.
+            GONE
+            | {"PipelineUnassignedPartitions", "PipelineRebalanceStorm", "PipelineCommitFailing"},
+        ),
+        Drill(
+            "certificate about to end",
+            "refused",
+            "The clients' certificate is replaced by one that ends in three days; then by another "
+            "that does not.",
+            lambda stage: faults.certificate_ends(stage.identity),
+            ("PipelineCertificateExpires", "PipelineCertificateExpiresSoon"),
+            BEHIND,
+        ),
     ),
     (
         Drill(

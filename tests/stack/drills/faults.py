@@ -11,10 +11,15 @@ from typing import TYPE_CHECKING
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import (
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
     NewTopic,
+    ResourcePatternType,
     ResourceType,
 )
 
@@ -25,6 +30,7 @@ from tests.stack.drills.site import GOOD, PARTITIONS, Site
 
 if TYPE_CHECKING:
     from tests.stack.collector import Collector
+    from tests.stack.drills.identity import Identity
 
 SECONDS = 30.0
 MONTH_MS = 30 * 86_400_000
@@ -142,6 +148,27 @@ def nothing_taken(site: Site, topic: str) -> Iterator[None]:
     _configure(site, topic, "max.message.bytes", MARKERS_ONLY)
     yield
     _configure(site, topic, "max.message.bytes", before)
+
+
+@contextmanager
+def denied(site: Site, topic: str) -> Iterator[None]:
+    """Forbid everybody to write to a topic; allow it again."""
+    admin = site.deployment.admin
+    what = (ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, "User:ANONYMOUS", "*")
+    rule = (AclOperation.WRITE, AclPermissionType.DENY)
+    for made in admin.create_acls([AclBinding(*what, *rule)]).values():
+        made.result(SECONDS)
+    yield
+    for gone in admin.delete_acls([AclBindingFilter(*what, *rule)]).values():
+        gone.result(SECONDS)
+
+
+@contextmanager
+def certificate_ends(identity: Identity) -> Iterator[None]:
+    """Let the clients' certificate be one that ends in days; then one that does not."""
+    identity.issue(days=3)
+    yield
+    identity.issue(days=365)
 
 
 @contextmanager

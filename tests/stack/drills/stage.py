@@ -18,6 +18,7 @@ from tests.stack.alertmanager import Alertmanager, alertmanager
 from tests.stack.backend import backend
 from tests.stack.collector import Collector, collector
 from tests.stack.drills import shipped
+from tests.stack.drills.identity import DOOR, Identity
 from tests.stack.drills.plan import FAULTS
 from tests.stack.drills.site import SWITCHED, Site, Trickle
 from tests.stack.drills.watch import AlertWatch
@@ -31,6 +32,9 @@ PROPERTIES = {
     "broker.heartbeat.interval.ms": "500",
     "replica.lag.time.max.ms": "3000",
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
+    # Nobody is refused anything but by a drill.
+    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    "allow.everyone.if.no.acl.found": "true",
 }
 # What stands for Tempo and Loki reads JSON.
 AS_JSON = {
@@ -63,6 +67,8 @@ SITES: dict[str, dict[str, Any]] = {
     "refused": {"producer": 5.0},
 }
 
+ENCRYPTED = "refused"  # the group that comes by the encrypted door
+
 Say = Callable[[str], None]
 
 
@@ -76,6 +82,7 @@ class Stage:
         collector: Takes the traces.
         prometheus: With the shipped rules on a faster clock.
         watch: Keeps book of what Alertmanager holds.
+        identity: Issues certificates for one group.
     """
 
     cluster: KafkaCluster
@@ -83,6 +90,7 @@ class Stage:
     collector: Collector
     prometheus: Prometheus
     watch: AlertWatch
+    identity: Identity
 
 
 @contextmanager
@@ -100,10 +108,12 @@ def stage(folder: Path, say: Say) -> Iterator[Stage]:
         environment.setenv(FAULTS, str(faults))
         environment.setenv("OTEL_TRACES_SAMPLER", "parentbased_always_on")
         agents = Agents(shipped.BROKER_CONFIG)
+        identity = Identity(folder / "certificates")
         cluster = stack.enter_context(
             cluster_or_skip(
                 brokers=3,
-                properties=PROPERTIES,
+                properties={**PROPERTIES, **identity.properties()},
+                doors={DOOR: "SSL"},
                 jvm_flags=agents.flags,
                 directory=folder / "kafka",
             )
@@ -120,7 +130,7 @@ def stage(folder: Path, say: Say) -> Iterator[Stage]:
         )
         environment.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.endpoint)
         environment.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "2")  # gives up after so many seconds
-        sites = _sites(cluster, folder)
+        sites = _sites(cluster, folder, identity)
         for site in sites.values():
             stack.callback(site.deployment.close)
         say(f"{len(sites)} groups run")
@@ -143,14 +153,17 @@ def stage(folder: Path, say: Say) -> Iterator[Stage]:
         say(f"{count} targets are up")
         watch = AlertWatch(manager)
         stack.enter_context(watch.running())
-        yield Stage(cluster, sites, receiver, prometheus, watch)
+        yield Stage(cluster, sites, receiver, prometheus, watch, identity)
 
 
-def _sites(cluster: KafkaCluster, folder: Path) -> dict[str, Site]:
+def _sites(cluster: KafkaCluster, folder: Path, identity: Identity) -> dict[str, Site]:
     """Make all groups at once: each spends most of the time waiting."""
 
     def made(name: str) -> Site:
-        site = Site(cluster, name, folder / name, **SITES[name])
+        options = dict(SITES[name])
+        if name == ENCRYPTED:
+            options["settings"] = identity.settings(cluster.door(DOOR))
+        site = Site(cluster, name, folder / name, **options)
         site.start()
         site.await_work()
         return site
