@@ -234,6 +234,7 @@ class Processor:
         if self._outdated():
             began = self.measures.now()
             self.work.change_clients()
+            self._health.flows()  # what the old ones were refused does not matter any more
             self._log("info", "clients_replaced", seconds=round(self.measures.now() - began, 3))
         self.steer()
         fetched = self._fetch()
