@@ -4,6 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
+# `make up SECURE=1`: the same stack with TLS, logins and rights.
+SECURED := compose.yaml:deploy/compose/secure.yaml$(addprefix :,$(wildcard compose.override.yaml))
+ifdef SECURE
+export COMPOSE_FILE := $(SECURED)
+endif
+
 .DEFAULT_GOAL := help
 .PHONY: help demo up down smoke test test-all stack security lint types logins unit hostile contract integration docs chaos bench bench-latency bench-telemetry lock sbom generate clean
 
@@ -13,14 +19,14 @@ help: ## Show this menu
 demo: $(VENV)/.runtime ## See the pipeline at work: no Docker, no Java, no account
 	@$(BIN)/lanternpipe demo $(ARGS)
 
-up: ## The pipeline and its whole monitoring, in Docker (docs/stack.md); ends with links
+up: ## The pipeline and its whole monitoring, in Docker (docs/stack.md); SECURE=1: with TLS and logins
 	@{ docker compose version && docker info; } >/dev/null 2>&1 || { \
 		echo "make up needs Docker with Compose 2.24 or later, and its engine running; make demo needs neither" >&2; exit 1; }
 	@docker compose up --detach --build --wait $(ARGS)
 	@$(PYTHON) deploy/compose/links.py
 
 down: ## Stop all that and remove its containers, network and data
-	@docker compose --profile '*' down --volumes --remove-orphans $(ARGS)
+	@COMPOSE_FILE=$(SECURED) docker compose --profile '*' down --volumes --remove-orphans $(ARGS)
 
 smoke: $(VENV)/.dev ## See that what `make up` has started does all that it should
 	@$(BIN)/python -m tests.compose.smoke $(ARGS)
@@ -64,6 +70,7 @@ generate: $(VENV)/.dev ## Write the generated documents and dashboards anew
 	@env -i PATH="$(PATH)" PIPELINE_INSTANCE= $(BIN)/lanternpipe config --markdown > docs/configuration.md
 	@$(BIN)/lanternpipe config --signals > docs/metrics.md
 	@$(BIN)/python -m deploy.grafana.generate
+	@$(BIN)/python -m deploy.compose.encrypt
 
 lock: $(VENV)/.dev ## Resolve the dependencies anew
 	@requirements/lock.sh $(BIN)

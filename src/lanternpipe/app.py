@@ -6,13 +6,14 @@ import importlib
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from functools import partial
 from typing import Any
 
-from lanternpipe.assembly import build_processor
+from lanternpipe.assembly import ProcessorApp, build_processor
 from lanternpipe.codec.json import JsonCodec
 from lanternpipe.errors import ConfigError, LanternpipeError, Reject, RetriableFailure
-from lanternpipe.kafka.entry import Access, check_access, denied, wait_for_broker
+from lanternpipe.kafka.entry import Access, check_access, wait_for_broker, why_not
 from lanternpipe.kafka.rotation import LOOK_SECONDS
 from lanternpipe.kafka.topics import verify
 from lanternpipe.pipeline import Pipeline
@@ -113,12 +114,7 @@ def process(settings: Settings, pipeline: Pipeline[Any, Any], log: PipelineLog) 
             return
         stack.enter_context(app.lag.running())
         stack.enter_context(repeatedly(app.rotation.look, LOOK_SECONDS, "rotation"))
-
-        def ask_why() -> None:
-            # Of a certificate that has run out the client says no more than that it is cut off.
-            if app.health.waits and (denial := denied(settings.kafka)):
-                app.health.refused(*denial)
-
+        ask_why = partial(_ask_why, settings, app)
         stack.enter_context(repeatedly(ask_why, ASK_WHY_EVERY, "entry"))
         stack.enter_context(
             watched_transform(lambda: app.planner.progress, settings.stall_after, time.monotonic)
@@ -139,6 +135,20 @@ def process(settings: Settings, pipeline: Pipeline[Any, Any], log: PipelineLog) 
     # Last of all, behind what the end of the traces has to say.
     outcomes = app.processor.work.outcomes
     log("info", "stopped", consumed=outcomes.consumed, **outcomes.totals())
+
+
+def _ask_why(settings: Settings, app: ProcessorApp) -> None:
+    """Where the loop stands still, find out whether that is since we are refused.
+
+    Of a certificate that has run out the client says no more than that it is cut off; and a call
+    that waits for a coordinator behind a login that fails goes on beyond its time-out.
+    """
+    if not app.health.waits and app.deadline.waited() < ASK_WHY_EVERY:
+        return
+    with suppress(ConfigError):  # a file is just being replaced
+        if denial := why_not(settings.kafka):
+            app.health.refused(*denial)
+            app.deadline.excuse()
 
 
 def processor_access(settings: Settings, pipeline: Pipeline[Any, Any]) -> Access:

@@ -73,6 +73,7 @@ class ProcessorApp:
     statistics: Mapping[str, StatisticsWatch]
     identity: Identity
     rotation: Rotation
+    deadline: Deadline
 
     def samples(self) -> Iterator[Sample]:
         """Yield what the processor knows of itself, for metrics."""
@@ -123,7 +124,8 @@ def build_processor(
         health.beat()
 
     sink = _sink(settings, pipeline, log, wait_for_room, health)
-    committer = _committer(settings, sink, consumer, health)
+    deadline = Deadline(max(HUNG_SECONDS, 2 * settings.kafka.transaction_timeout + 30))
+    committer = _committer(settings, sink, consumer, health, deadline)
     planner = build_planner(settings, pipeline, log)
     config = client_config(settings.kafka)
     beside = [LogEnds(config, log=log), LogEnds(config, log=log)]  # one for each thread
@@ -177,6 +179,7 @@ def build_processor(
         {"consumer": consumer.statistics, "producer": sink.statistics},
         _identity(settings, names),
         rotation,
+        deadline,
     )
 
 
@@ -295,9 +298,8 @@ def _sink(
 
 
 def _committer(
-    settings: Settings, sink: RecordProducer, source: Source, health: Health
+    settings: Settings, sink: RecordProducer, source: Source, health: Health, deadline: Deadline
 ) -> Committer:
-    deadline = Deadline(max(HUNG_SECONDS, 2 * settings.kafka.transaction_timeout + 30))
     if not isinstance(sink, TransactionalProducer):
         return AtLeastOnce(sink, source, deadline=deadline, waiting=health.wait)
     return ExactlyOnce(

@@ -5,10 +5,11 @@ Needs Playwright and its Chromium, which the workflow installs: nobody else take
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
-from deploy.compose.links import published
+from deploy.compose.links import admitted, published
 from deploy.grafana.reading import dashboards
 
 FOLDER = Path("build/screenshots")
@@ -20,7 +21,8 @@ def main() -> int:
     """Take them."""
     from playwright.sync_api import sync_playwright
 
-    address = published()["grafana"]
+    visitor = admitted(os.environ)
+    address = published(visitor.scheme)["grafana"]
     FOLDER.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch()
@@ -28,7 +30,7 @@ def main() -> int:
         for board in dashboards():
             uid = board["uid"]
             # In kiosk mode there is the dashboard alone; without refresh it comes to rest.
-            page.goto(f"http://{address}/d/{uid}?kiosk&from=now-15m&to=now&refresh=")
+            page.goto(f"{address}/d/{uid}?kiosk&from=now-15m&to=now&refresh=")
             page.wait_for_load_state("networkidle", timeout=SETTLE_MS)
             page.screenshot(path=FOLDER / f"{uid}.png", full_page=True)
             print(f"{uid}.png")

@@ -8,23 +8,24 @@ from __future__ import annotations
 
 import argparse
 import http.client
-import json
+import os
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
-from urllib.parse import urlencode
 
-from deploy.compose.links import CROSSING, published
+from deploy.compose.links import CROSSING, LOKI, TEMPO, admitted, published
 from deploy.grafana.generate.boards import BOARDS
 from deploy.grafana.reading import dashboards, filled, panels
 
 WAIT_SECONDS = 240.0  # some queries look over minutes
 ASK_EVERY = 2.0
 ANSWER_SECONDS = 15.0
-SERVICES = ("grafana", "prometheus", "alertmanager", "tempo", "loki", "kafka")
+SERVICES = ("grafana", "prometheus", "alertmanager", "kafka")
 BACKWARDS = ("now-30m", "now")
+
+Ask = Callable[..., Any]  # as Visitor.ask
 
 
 class Failure(NamedTuple):
@@ -41,31 +42,17 @@ class Check(NamedTuple):
     look: Callable[[], str]
 
 
-def asked(url: str, body: object = None, **parameters: str) -> Any:
-    """Return a JSON answer.
-
-    Raises:
-        OSError: None comes, or one that tells of an error.
-    """
-    request = urllib.request.Request(
-        f"{url}?{urlencode(parameters)}" if parameters else url,
-        data=None if body is None else json.dumps(body).encode(),
-        headers={"Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as answer:
-        return json.load(answer)
-
-
-def prometheus_checks(address: str, quiet: float | None) -> list[Check]:
+def prometheus_checks(ask: Ask, url: str, quiet: float | None) -> list[Check]:
     """Return what is asked of Prometheus.
 
     Args:
-        address: Where it listens.
+        ask: Asks it.
+        url: Where it is.
         quiet: For how many seconds no alert may have fired; None: alerts do not matter.
     """
 
     def samples(query: str) -> list[Any]:
-        found: list[Any] = asked(f"http://{address}/api/v1/query", query=query)["data"]["result"]
+        found: list[Any] = ask(f"{url}/api/v1/query", query=query)["data"]["result"]
         return found
 
     def none(query: str) -> str:
@@ -89,37 +76,38 @@ def prometheus_checks(address: str, quiet: float | None) -> list[Check]:
     return checks
 
 
-def tempo_check(address: str) -> Check:
+def tempo_check(ask: Ask, grafana: str) -> Check:
     """Return what is asked of Tempo."""
+    url = grafana + TEMPO
 
     def look() -> str:
-        found = asked(f"http://{address}/api/search", q=CROSSING, limit="1").get("traces")
+        found = ask(f"{url}/api/search", q=CROSSING, limit="1").get("traces")
         if not found:
             return f"no trace of {CROSSING}"
-        asked(f"http://{address}/api/traces/{found[0]['traceID']}")
+        ask(f"{url}/api/traces/{found[0]['traceID']}")
         return ""
 
     return Check("a trace crosses Kafka", look)
 
 
-def loki_check(address: str) -> Check:
+def loki_check(ask: Ask, grafana: str) -> Check:
     """Return what is asked of Loki."""
     query = '{service_name="lanternpipe-processor"} | trace_id != ""'
 
     def look() -> str:
-        found = asked(f"http://{address}/loki/api/v1/query_range", query=query, limit="1")
+        found = ask(f"{grafana}{LOKI}/loki/api/v1/query_range", query=query, limit="1")
         return "" if found["data"]["result"] else f"no line of {query}"
 
     return Check("a line of a processor names its trace", look)
 
 
-def grafana_checks(address: str, boards: Sequence[Mapping[str, Any]]) -> list[Check]:
+def grafana_checks(ask: Ask, url: str, boards: Sequence[Mapping[str, Any]]) -> list[Check]:
     """Return what is asked of Grafana: each dashboard, and all that its panels ask."""
     may_be_empty = {(board.uid, *place) for board in BOARDS for place in board.empty()}
 
     def board(uid: str) -> Check:
         def look() -> str:
-            asked(f"http://{address}/api/dashboards/uid/{uid}")
+            ask(f"{url}/api/dashboards/uid/{uid}")
             return ""
 
         return Check(f"{uid} is there", look)
@@ -130,13 +118,12 @@ def grafana_checks(address: str, boards: Sequence[Mapping[str, Any]]) -> list[Ch
 
         def look() -> str:
             if source == "tempo":  # Grafana's own search goes this way, too
-                where = f"http://{address}/api/datasources/proxy/uid/tempo/api/search"
-                asked(where, q=filled(wanted["query"]), limit="1")
+                ask(f"{url}{TEMPO}/api/search", q=filled(wanted["query"]), limit="1")
                 return ""
             query = {**wanted, "expr": filled(wanted["expr"]), "intervalMs": 15_000}
             since, until = BACKWARDS
             body = {"queries": [{**query, "maxDataPoints": 500}], "from": since, "to": until}
-            result = asked(f"http://{address}/api/ds/query", body)["results"][wanted["refId"]]
+            result = ask(f"{url}/api/ds/query", body)["results"][wanted["refId"]]
             if "error" in result:
                 return str(result["error"])
             values = [each["data"]["values"] for each in result.get("frames", [])]
@@ -191,15 +178,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--quiet-since", type=float, help="so many seconds ago; no alert may have fired since"
     )
     options = parser.parse_args(arguments)
-    at = published()
+    visitor = admitted(os.environ)
+    ask = partial(visitor.ask, timeout=ANSWER_SECONDS)
+    at = published(visitor.scheme)
     if missing := [name for name in SERVICES if name not in at]:
         print(f"not running, or not published: {', '.join(missing)}")
         return 1
     checks = [
-        *prometheus_checks(at["prometheus"], options.quiet_since),
-        tempo_check(at["tempo"]),
-        loki_check(at["loki"]),
-        *grafana_checks(at["grafana"], dashboards()),
+        *prometheus_checks(ask, at["prometheus"], options.quiet_since),
+        tempo_check(ask, at["grafana"]),
+        loki_check(ask, at["grafana"]),
+        *grafana_checks(ask, at["grafana"], dashboards()),
     ]
     found = failures(checks, options.wait)
     for each in found:

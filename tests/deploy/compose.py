@@ -13,6 +13,7 @@ from tests.stack.install import COMPOSE, binary
 
 ROOT = Path(__file__).parents[2]
 INSTALLED = ["docker", "compose"]
+SECURE = ("-f", "compose.yaml", "-f", "deploy/compose/secure.yaml")
 OLDEST = 2, 24  # knows `include` with several files, and merges as the later ones do
 ANSWER_SECONDS = 60.0
 
@@ -58,8 +59,8 @@ def compose(*arguments: str, **variables: str) -> str:
     return done.stdout
 
 
-def everything() -> dict[str, Any]:
+def everything(*files: str) -> dict[str, Any]:
     """Return the whole project as Compose understood it."""
     # As YAML: its JSON leaves out the x- keys.
-    read: dict[str, Any] = yaml.safe_load(compose("--profile", "*", "config"))
+    read: dict[str, Any] = yaml.safe_load(compose(*files, "--profile", "*", "config"))
     return read

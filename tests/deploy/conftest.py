@@ -8,12 +8,20 @@ import pytest
 from tests.deploy import compose
 from tests.stack.install import NoComponentError
 
+FILES = {"open": (), "secured": compose.SECURE}
+
+
+@pytest.fixture(name="files", scope="session", params=FILES)
+def _files(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """Return the arguments by which Compose reads the open stack, and then the secured one."""
+    return FILES[request.param]
+
 
 @pytest.fixture(name="project", scope="session")
-def _project() -> dict[str, Any]:
+def _project(files: tuple[str, ...]) -> dict[str, Any]:
     """Return the project as Docker Compose understood it, or skip; under CI that is a failure."""
     try:
-        return compose.everything()
+        return compose.everything(*files)
     except NoComponentError as error:
         if os.environ.get("CI"):
             raise

@@ -29,6 +29,9 @@ MONITORING = {
     "loki",
 }
 OURS = PIPELINE - {"kafka"}
+# Of the secured stack: what ends before the rest begins, and what hands use.
+SECURING, BY_HAND = {"secrets", "users"}, {"replayer"}
+LOCKED = {"KAFKA_PORT", "GRAFANA_PORT", "PROMETHEUS_PORT", "ALERTMANAGER_PORT"}
 FIRST_EPHEMERAL = 32_768  # of the ports that Linux gives to connections that go out
 MOST_MEMORY = 4 * 1024**3
 PINNED = re.compile(r"[^:@]+:v?\d+\.\d+(\.\d+)?\S*")
@@ -54,21 +57,26 @@ def without_reason(services: Services, subject: str, unlike: Any) -> list[str]:
     ],
     ids=["default", "core", "load"],
 )
-def test_profiles(project: dict[str, Any], arguments: tuple[str, ...], expected: set[str]) -> None:
+def test_profiles(
+    project: dict[str, Any], files: tuple[str, ...], arguments: tuple[str, ...], expected: set[str]
+) -> None:
     """Each profile has the services that the documents promise."""
-    assert set(compose(*arguments, "config", "--services").split()) == expected
+    more = SECURING if files else set()
+    assert set(compose(*files, *arguments, "config", "--services").split()) == expected | more
 
 
-def test_ports_are_of_this_machine_alone(services: Services) -> None:
+def test_ports_are_of_this_machine_alone(services: Services, files: tuple[str, ...]) -> None:
     """No port is published anywhere but at 127.0.0.1, and each can be changed by a variable."""
     published = [port for service in services.values() for port in service.get("ports", ())]
 
     assert published
     assert {port["host_ip"] for port in published} == {"127.0.0.1"}
     ports = dict(re.findall(r"^(\w+_PORT)=(\d+)$", (ROOT / ".env").read_text(), re.MULTILINE))
+    if files:  # where somebody asks who we are
+        ports = {name: port for name, port in ports.items() if name in LOCKED}
     assert sorted(ports.values()) == sorted(port["published"] for port in published)
     assert all(int(port) < FIRST_EPHEMERAL for port in ports.values())
-    moved = compose("--profile", "*", "config", **dict.fromkeys(ports, "40000"))
+    moved = compose(*files, "--profile", "*", "config", **dict.fromkeys(ports, "40000"))
     # Nowhere else either: as in what the broker tells its clients, or in links to Grafana.
     assert not [port for port in ports.values() if port in moved]
 
@@ -82,8 +90,9 @@ def test_memory_is_bounded(services: Services) -> None:
 
 
 def test_three_processors_fit(services: Services) -> None:
-    """Two more processors are still within the limit."""
-    limits = [int(service["mem_limit"]) for service in services.values()]
+    """Two more processors are still within the limit, beside all that runs with them."""
+    beside = services.keys() - SECURING - BY_HAND
+    limits = [int(services[name]["mem_limit"]) for name in beside]
 
     assert sum(limits) + 2 * int(services["processor"]["mem_limit"]) <= MOST_MEMORY
 
@@ -132,6 +141,48 @@ def test_services_wait_for_what_they_need(services: Services) -> None:
     assert all("topics" in services[name]["depends_on"] for name in OURS - {"topics"})
 
 
+def test_secrets_are_there_before_anybody_needs_them(
+    services: Services, files: tuple[str, ...]
+) -> None:
+    """What mounts secrets waits for them, itself or by way of another."""
+
+    def after(name: str) -> bool:
+        needed = services[name].get("depends_on", {})
+        return name == "secrets" or any(after(each) for each in needed)
+
+    mounting = {
+        name
+        for name, service in services.items()
+        if any(each["target"].startswith("/secrets") for each in service.get("volumes", ()))
+    }
+    assert mounting == (services.keys() if files else set())
+    assert all(map(after, mounting))
+
+
+def test_nothing_secret_is_in_the_files(services: Services) -> None:
+    """Passwords come as files below /secrets, which a volume holds that the engine keeps."""
+    for name, service in services.items():
+        for variable, value in service.get("environment", {}).items():
+            if "PASSWORD" in variable or variable.endswith(("_KEY", "_TOKEN")):
+                assert str(value).startswith("/secrets/"), f"{name}: {variable}"
+        for mount in service.get("volumes", ()):
+            if mount["target"].startswith("/secrets"):
+                assert mount["type"] == "volume", name
+                assert name == "secrets" or mount["read_only"], name
+
+
+def test_who_can_read_which_secrets(services: Services, files: tuple[str, ...]) -> None:
+    """Only servers of the monitoring share theirs; the authority's key is for `secrets` alone."""
+    readers: dict[str, set[str]] = {}
+    for name, service in services.items():
+        for mount in service.get("volumes", ()):
+            if name != "secrets" and mount.get("source", "").startswith("secrets"):
+                readers.setdefault(mount["source"], set()).add(name)
+    alone = {f"secrets-{name}": {name} for name in (*OURS - {"topics"}, "kafka", *BY_HAND)}
+    shared = {"secrets-admin": {"users", "topics"}, "secrets-watch": MONITORING}
+    assert readers == ({**alone, **shared} if files else {})
+
+
 def test_file_systems_are_read_only(services: Services) -> None:
     """Only what says why may write outside of its volumes and /tmp."""
     assert not without_reason(services, "read_only", lambda each: not each.get("read_only"))
@@ -165,7 +216,7 @@ def test_logs_are_bounded_and_ours_are_marked(services: Services) -> None:
     for name, service in services.items():
         options = service["logging"]["options"]
         assert {"max-size", "max-file"} <= options.keys(), name
-        assert ("tag" in options) == (name in OURS), name
+        assert ("tag" in options) == (name in {*OURS, *BY_HAND, "users"}), name
 
 
 def test_settings_exist(services: Services) -> None:

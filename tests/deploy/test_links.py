@@ -21,6 +21,7 @@ TRACE = "5b8efff798038103d269b633813fc60c"
 SEEN = {"data": {"result": [{"metric": {}, "value": [0, "1"]}]}}
 NOT_SEEN: dict[str, Any] = {"data": {"result": []}}
 FOUND = {"traces": [{"traceID": TRACE}]}
+SEARCH = "/api/datasources/proxy/uid/tempo/api/search"
 
 spec = importlib.util.spec_from_file_location("links", ROOT / "deploy/compose/links.py")
 assert spec
@@ -36,13 +37,13 @@ class Services(ThreadingHTTPServer):
 
     def __init__(self, **answers: list[Any]) -> None:
         super().__init__(("127.0.0.1", 0), _Answer)
-        self.answers = {"/api/v1/query": answers["query"], "/api/search": answers["search"]}
+        self.answers = {"/api/v1/query": answers["query"], SEARCH: answers["search"]}
         self.asked: list[tuple[str, dict[str, list[str]]]] = []
 
     @property
     def address(self) -> str:
         """Where it listens."""
-        return f"127.0.0.1:{self.server_port}"
+        return f"http://127.0.0.1:{self.server_port}"
 
 
 class _Answer(BaseHTTPRequestHandler):
@@ -77,13 +78,12 @@ def serving(**answers: list[Any]) -> Iterator[Services]:
 def shown(server: Services, seconds: float = 20.0) -> dict[str, str]:
     """Return the links by name, with one server in the place of all that are asked."""
     addresses = {
-        "grafana": "127.0.0.1:21000",
+        "grafana": server.address,
         "prometheus": server.address,
-        "alertmanager": "127.0.0.1:27093",
-        "tempo": server.address,
+        "alertmanager": "http://127.0.0.1:27093",
         "kafka": "127.0.0.1:27092",
     }
-    return dict(links.report(addresses, seconds=seconds, sleep=lambda _: None))
+    return dict(links.report(addresses, links.Visitor(), seconds=seconds, sleep=lambda _: None))
 
 
 def test_links_wait_for_data() -> None:
@@ -91,10 +91,10 @@ def test_links_wait_for_data() -> None:
     with serving(query=[None, NOT_SEEN, SEEN], search=[None, {}, {"traces": []}, FOUND]) as server:
         found = shown(server)
 
-    assert [path for path, _ in server.asked] == ["/api/v1/query"] * 3 + ["/api/search"] * 4
-    assert found["Overview"].startswith("http://127.0.0.1:21000/d/lanternpipe-overview?from=")
+    assert [path for path, _ in server.asked] == ["/api/v1/query"] * 3 + [SEARCH] * 4
+    assert found["Overview"].startswith(f"{server.address}/d/lanternpipe-overview?from=")
     assert "no data" not in found["Overview"]
-    assert found["Alert rules"] == f"http://{server.address}/alerts"
+    assert found["Alert rules"] == f"{server.address}/alerts"
     assert found["Alertmanager"] == "http://127.0.0.1:27093/#/alerts"
     assert found["Kafka"] == "127.0.0.1:27092"
 
@@ -104,11 +104,11 @@ def test_trace_opens_in_explore() -> None:
     with serving(query=[SEEN], search=[FOUND]) as server:
         link = shown(server)["One trace"]
 
-    ((_, asked),) = [each for each in server.asked if each[0] == "/api/search"]
+    ((_, asked),) = [each for each in server.asked if each[0] == SEARCH]
     assert "lanternpipe-producer" in asked["q"][0]
     assert "lanternpipe-processor" in asked["q"][0]
     address, _, query = link.partition("?")
-    assert address == "http://127.0.0.1:21000/explore"
+    assert address == f"{server.address}/explore"
     (pane,) = json.loads(unquote(parse_qs(query)["panes"][0])).values()
     assert pane["datasource"] == "tempo"
     (traced,) = pane["queries"]
@@ -128,7 +128,9 @@ def test_links_come_without_data(seconds: float) -> None:
 
 def test_links_are_of_what_runs() -> None:
     """Without monitoring there is nothing to wait for."""
-    assert links.report({"kafka": "127.0.0.1:27092"}) == [("Kafka", "127.0.0.1:27092")]
+    assert links.report({"kafka": "127.0.0.1:27092"}, links.Visitor()) == [
+        ("Kafka", "127.0.0.1:27092")
+    ]
 
 
 def test_silent_services_are_not_an_error() -> None:

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from deploy.compose.links import Visitor
 from deploy.grafana.generate.boards import BOARDS
 from deploy.grafana.reading import dashboards, panels
 from lanternpipe.testing.doubles import Clock
@@ -54,7 +55,7 @@ class Stack(ThreadingHTTPServer):
     @property
     def address(self) -> str:
         """Where it listens."""
-        return f"127.0.0.1:{self.server_port}"
+        return f"http://127.0.0.1:{self.server_port}"
 
     def answer(self, path: str, query: dict[str, list[str]]) -> Any:
         """Return the answer to a GET; None where there is no such thing."""
@@ -62,7 +63,7 @@ class Stack(ThreadingHTTPServer):
             return {"data": {"result": self.result(query["query"][0])}}
         if path.endswith("/api/search"):
             return {"traces": self.traces}
-        if path == "/loki/api/v1/query_range":
+        if path.endswith("/loki/api/v1/query_range"):
             return {"data": {"result": self.lines}}
         if path == f"/api/dashboards/uid/{self.unknown}":
             return None
@@ -120,11 +121,12 @@ def _stack() -> Iterator[Stack]:
 
 def seen(stack: Stack, quiet: float | None = None) -> list[Failure]:
     """Return what is found wrong at the first look."""
+    ask = Visitor().ask
     checks = [
-        *prometheus_checks(stack.address, quiet),
-        tempo_check(stack.address),
-        loki_check(stack.address),
-        *grafana_checks(stack.address, BOARDS_SHOWN),
+        *prometheus_checks(ask, stack.address, quiet),
+        tempo_check(ask, stack.address),
+        loki_check(ask, stack.address),
+        *grafana_checks(ask, stack.address, BOARDS_SHOWN),
     ]
     return failures(checks, 0.0)
 

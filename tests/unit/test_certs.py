@@ -202,8 +202,24 @@ def test_a_name_more_needs_a_rotation(tmp_path: Path) -> None:
     """A host that the certificate in force does not name is not passed over in silence."""
     make_certs(tmp_path, now=NOW)
 
-    with pytest.raises(ConfigError, match=r"--host c\.example: .*--rotate"):
+    with pytest.raises(ConfigError, match=r"c\.example: .*kafka\.crt .*--rotate"):
         make_certs(tmp_path, ["c.example"], now=NOW)
+
+
+def test_servers_are_trusted_at_their_names(tmp_path: Path) -> None:
+    """A server besides the broker names itself and this machine; as a client it is known too."""
+    make_certs(tmp_path, clients=["lag", "admin"], servers=["lag", "grafana"], now=NOW)
+
+    named = {name: read((tmp_path / f"{name}.crt").read_bytes()) for name in ("lag", "grafana")}
+    assert [told.names for told in named.values()] == [
+        (name, "localhost", "127.0.0.1") for name in named
+    ]
+    assert read((tmp_path / "admin.crt").read_bytes()).names == ()
+    kept = contents(tmp_path)
+    make_certs(tmp_path, clients=["lag", "admin"], servers=["lag", "grafana"], now=NOW)
+    assert contents(tmp_path) == kept
+    with pytest.raises(ConfigError, match=r"admin\.crt .*--rotate"):
+        make_certs(tmp_path, clients=[], servers=["admin"], now=NOW)
 
 
 @pytest.mark.parametrize("name", ["../up", "ca", "kafka", "", "Producer", "a b"])

@@ -34,6 +34,30 @@ def test_a_hung_call_ends_the_process_and_tells_where() -> None:
     assert "in a_call_that_hangs" in ended.stderr
 
 
+def test_a_call_is_given_more_time_for_as_long_as_it_is_excused() -> None:
+    """A call that goes on for long is not ended while somebody knows why, and is afterwards."""
+    ended = run_program("""
+        import threading
+        import time
+        from lanternpipe.runtime.watchdog import Deadline
+
+        deadline = Deadline(0.4)
+
+        def excuse():
+            for _ in range(12):
+                time.sleep(0.1)
+                deadline.excuse()
+            assert deadline.waited() > 1.0
+            print("excused", flush=True)
+
+        threading.Thread(target=excuse).start()
+        with deadline:
+            time.sleep(3600)
+    """)
+    assert ended.returncode == EXIT_HUNG
+    assert ended.stdout == "excused\n", ended.stderr
+
+
 def test_a_process_that_stood_still_knows_for_how_long() -> None:
     """Time in which the process was frozen is counted, and that at once when it wakes."""
     ended = run_program("""

@@ -132,6 +132,13 @@ def add(verbs: Verbs) -> None:
         help="a client; several times (default producer, processor, replayer, observer)",
     )
     added.add_argument(
+        "--server",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a host besides the broker's, as for the port of metrics; several times",
+    )
+    added.add_argument(
         "--days",
         type=arguments.positive,
         default=30.0,
@@ -322,6 +329,7 @@ def _certs(options: argparse.Namespace) -> int:
         options.out,
         options.host,
         options.client,
+        options.server,
         now=datetime.now(UTC),
         days=options.days,
         rotate=options.rotate,

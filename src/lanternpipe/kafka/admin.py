@@ -162,6 +162,11 @@ def group_offsets(
 
     try:
         found = persistently(ask)
+    except RetriableFailure:
+        event = reader.poll(0)  # that we may not see the group comes as an event
+        if event is not None and (told := event.error()) and told.code() in REFUSED:
+            raise failure(told, what) from None
+        raise
     finally:
         reader.close()
     return {

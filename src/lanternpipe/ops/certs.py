@@ -12,9 +12,9 @@ from lanternpipe.certificates import PRIVATE, Authority, Pair, Told, read, repla
 from lanternpipe.errors import ConfigError
 from lanternpipe.settings.security import check_certificates
 
-AUTHORITY, SERVER = "ca", "kafka"
+AUTHORITY, BROKER = "ca", "kafka"
 CLIENTS = ("producer", "processor", "replayer", "observer")
-HOSTS = ("kafka", "localhost", "127.0.0.1")
+LOOPBACK = ("localhost", "127.0.0.1")
 DAYS, AUTHORITY_DAYS = 30.0, 365.0
 DAY_SECONDS = 86_400.0
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
@@ -72,6 +72,7 @@ def make_certs(
     folder: Path,
     hosts: Sequence[str] = (),
     clients: Sequence[str] = (),
+    servers: Sequence[str] = (),
     *,
     now: datetime,
     days: float = DAYS,
@@ -86,6 +87,8 @@ def make_certs(
         folder: Where the files are.
         hosts: Names and addresses of the broker besides the usual ones and those it has.
         clients: Names of the clients; by default those of our own programs.
+        servers: Names of hosts besides the broker's, each with a certificate for itself and for
+            this machine; one that is a client too has one certificate for both.
         now: The time.
         days: How long a new certificate is in force, at most as long as its authority.
         rotate: Whether to issue new ones in place of those in force.
@@ -93,22 +96,27 @@ def make_certs(
     Raises:
         ConfigError: A name cannot be used, or the folder holds what we have not made.
     """
-    _check_names(clients, hosts)
+    _check_names(clients, "--client")
+    _check_names(servers, "--server")
+    _check_hosts(hosts)
     clients = tuple(dict.fromkeys(clients)) or CLIENTS
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return _Folder(folder, now, days, rotate=rotate).fill(hosts, clients)
+        return _Folder(folder, now, days, rotate=rotate).fill(hosts, clients, servers)
     except OSError as error:
         raise ConfigError(f"--out {folder}: {error.filename}: {error.strerror}") from error
 
 
-def _check_names(clients: Sequence[str], hosts: Sequence[str]) -> None:
-    for name in clients:
-        if not NAME.fullmatch(name) or name in {AUTHORITY, SERVER}:
+def _check_names(names: Sequence[str], option: str) -> None:
+    for name in names:
+        if not NAME.fullmatch(name) or name in {AUTHORITY, BROKER}:
             raise ConfigError(
-                f"--client {name!r}: must be a word of a-z, 0-9, dot, _ and -, and neither "
-                f"{AUTHORITY} nor {SERVER}, since files and the user are named after it"
+                f"{option} {name!r}: must be a word of a-z, 0-9, dot, _ and -, and neither "
+                f"{AUTHORITY} nor {BROKER}, since its files are named after it"
             )
+
+
+def _check_hosts(hosts: Sequence[str]) -> None:
     for host in hosts:
         if not host or not host.isascii() or not host.isprintable() or " " in host:
             raise ConfigError(f"--host {host!r}: must be a host's name or address, in ASCII")
@@ -121,14 +129,15 @@ class _Folder:
         self._days = days
         self._rotate = rotate
 
-    def fill(self, hosts: Sequence[str], clients: Sequence[str]) -> CertReport:
+    def fill(
+        self, hosts: Sequence[str], clients: Sequence[str], servers: Sequence[str]
+    ) -> CertReport:
         before = self._authority()
-        had = {name: self._had(name, before) for name in (SERVER, *clients)}
-        names = self._hosts(had[SERVER], hosts)
+        had = {name: self._had(name, before) for name in (BROKER, *clients, *servers)}
+        for_hosts = {name: self._hosts(name, had[name], ()) for name in servers}
+        for_hosts[BROKER] = self._hosts(BROKER, had[BROKER], hosts)
         authority, first = self._valid_authority(before)
-        rest = [
-            self._leaf(name, authority, had[name], names if name == SERVER else ()) for name in had
-        ]
+        rest = [self._leaf(name, authority, had[name], for_hosts.get(name, ())) for name in had]
         return CertReport(self._folder, (first, *rest))
 
     def _authority(self) -> Authority | None:
@@ -169,12 +178,12 @@ class _Folder:
             )
         return read(found)
 
-    def _hosts(self, had: Told | None, asked: Sequence[str]) -> tuple[str, ...]:
-        names = had.names if had else HOSTS
-        missing = [host for host in asked if host not in names]
+    def _hosts(self, server: str, had: Told | None, asked: Sequence[str]) -> tuple[str, ...]:
+        names = had.names if had else ()
+        missing = [host for host in (server, *LOOPBACK, *asked) if host not in names]
         if had and missing and not self._rotate and had.ends > self._now.timestamp():
             raise ConfigError(
-                f"--host {missing[0]}: {self._files(SERVER)[0]} is in force and does not name it; "
+                f"{missing[0]}: {self._files(server)[0]} is in force and does not name this host; "
                 "--rotate issues one that does"
             )
         return tuple(dict.fromkeys((*names, *missing)))
@@ -205,5 +214,5 @@ class _Folder:
         return all(each.exists() and each.read_bytes() == pair.keystore for each in both)
 
     def _files(self, name: str) -> tuple[Path, ...]:
-        kinds = ("crt", "key", "pem") if name == SERVER else ("crt", "key")
+        kinds = ("crt", "key", "pem") if name == BROKER else ("crt", "key")
         return tuple(self._folder / f"{name}.{kind}" for kind in kinds)

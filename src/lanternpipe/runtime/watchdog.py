@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import math
 import os
 import sys
 import threading
@@ -31,7 +32,8 @@ class Deadline:
         self.seconds = seconds
         self.looks = 0
         self._pause = min(1.0, seconds / 4)
-        self._until: float | None = None
+        self._entered: float | None = None
+        self._excused = -math.inf
         self._thread: threading.Thread | None = None
         self._looked = (0.0, 0.0)  # when, and how long the process had been frozen by then
 
@@ -45,7 +47,7 @@ class Deadline:
         return frozen + late if late > LATE else frozen
 
     def __enter__(self) -> None:
-        self._until = time.monotonic() + self.seconds
+        self._entered = time.monotonic()
         if self._thread is None:
             self._looked = time.monotonic(), 0.0
             self._thread = threading.Thread(target=self._watch, name="deadline", daemon=True)
@@ -57,7 +59,16 @@ class Deadline:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._until = None
+        self._entered = None
+
+    def waited(self) -> float:
+        """Return for how many seconds the call has been going on that is being made."""
+        entered = self._entered
+        return 0.0 if entered is None else time.monotonic() - entered
+
+    def excuse(self) -> None:
+        """Give the call all its time once more: what it waits for is known, and may come."""
+        self._excused = time.monotonic()
 
     def _watch(self) -> None:
         pause = threading.Event()
@@ -65,8 +76,8 @@ class Deadline:
             pause.wait(self._pause)
             self._looked = time.monotonic(), self.frozen
             self.looks += 1
-            until = self._until
-            if until is not None and time.monotonic() > until:
+            unexcused = min(self.waited(), time.monotonic() - self._excused)
+            if unexcused > self.seconds:
                 end_process(
                     EXIT_HUNG,
                     f"a call into the Kafka client has not returned for {self.seconds:g} s; "
