@@ -12,13 +12,13 @@ from __future__ import annotations
 import argparse
 import secrets
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import bcrypt
 
-from lanternpipe.certificates import replace
+from lanternpipe.certificates import PRIVATE, replace
 from lanternpipe.errors import LanternpipeError
 from lanternpipe.ops.certs import make_certs
 
@@ -39,6 +39,62 @@ READABLE = 0o644
 PASSWORD_BYTES = 24
 
 
+class Vault:
+    """Holds all secrets, and hands them out.
+
+    Args:
+        folder: Holds a folder for each reader, and the vault's own.
+        rotate: Whether to make new certificates and passwords for Kafka in place of the old ones.
+        token: Returns a random text of so many bytes.
+    """
+
+    def __init__(self, folder: Path, *, rotate: bool, token: Callable[[int], str]) -> None:
+        self._folder = folder
+        self._own = folder / MASTER
+        self._certs = self._own / "certs"
+        self._rotate = rotate
+        self._token = token
+
+    def issue(self, clients: Sequence[str], servers: Sequence[str], now: datetime) -> None:
+        """Make the certificates that are missing."""
+        make_certs(self._certs, clients=clients, servers=servers, now=now, rotate=self._rotate)
+
+    def pair(self, name: str, as_name: str) -> dict[str, bytes]:
+        """Return a certificate and its key, by the names of files."""
+        return {
+            f"{as_name}.{kind}": self._certs.joinpath(f"{name}.{kind}").read_bytes()
+            for kind in ("key", "crt")
+        }
+
+    def keystore(self) -> bytes:
+        """Return the broker's certificate and key in one."""
+        return self._certs.joinpath(f"{BROKER}.pem").read_bytes()
+
+    def password(self, name: str, *, rotates: bool = False) -> bytes:
+        """Return a password; one that rotates is made anew where that is asked for."""
+        file = self._own / f"{name}.password"
+        if (rotates and self._rotate) or not file.exists():
+            replace(file, self._token(PASSWORD_BYTES).encode(), PRIVATE)
+        return file.read_bytes()
+
+    def hashed(self, name: str) -> bytes:
+        """Return what a password is checked by; the same again, or its readers would start anew."""
+        file, plain = self._own / f"{name}.bcrypt", self.password(name)
+        if not file.exists() or not bcrypt.checkpw(plain, file.read_bytes()):
+            replace(file, bcrypt.hashpw(plain, bcrypt.gensalt()), PRIVATE)
+        return file.read_bytes()
+
+    def hand_out(self, reader: str, files: Mapping[str, bytes]) -> None:
+        """Give a reader its files, and the authority's certificate; what is the same is kept."""
+        place = self._folder / reader
+        place.mkdir(exist_ok=True)
+        ca = {"ca.crt": self._certs.joinpath("ca.crt").read_bytes()}
+        for name, content in {**ca, **files}.items():
+            file = place / name
+            if not file.exists() or file.read_bytes() != content:  # programs notice a new one
+                replace(file, content, READABLE)
+
+
 def make(
     folder: Path,
     *,
@@ -56,65 +112,36 @@ def make(
         token: Returns a random text of so many bytes.
 
     Raises:
-        ConfigError: The master holds certificates that we have not made.
+        ConfigError: There are certificates that we have not made.
     """
-    certs = folder / MASTER / "certs"
-    make_certs(certs, clients=[ADMIN], servers=[*PROGRAMS, *WATCHERS], now=now, rotate=rotate)
+    vault = Vault(folder, rotate=rotate, token=token)
+    vault.issue([ADMIN], [*PROGRAMS, *WATCHERS], now)
+    users = {name: vault.password(name, rotates=True) for name in USERS}
+    machines = vault.password(MACHINES)
+    logins = {name: vault.hashed(name) for name in (PEOPLE, MACHINES)}
 
-    def password(name: str, *, new: bool = False) -> bytes:
-        file = folder / MASTER / f"{name}.password"
-        if new or not file.exists():
-            replace(file, token(PASSWORD_BYTES).encode(), 0o600)
-        return file.read_bytes()
-
-    def hand_out(reader: str, **files: bytes) -> None:
-        place = folder / reader
-        place.mkdir(exist_ok=True)
-        found = {"ca.crt": certs.joinpath("ca.crt").read_bytes()}
-        for name, content in (found | files).items():
-            replace(place / name, content, READABLE)
-
-    def pair(name: str, as_name: str) -> dict[str, bytes]:
-        return {
-            f"{as_name}.{kind}": certs.joinpath(f"{name}.{kind}").read_bytes()
-            for kind in ("key", "crt")
-        }
-
-    users = {name: password(name, new=rotate) for name in USERS}
-    people, machines = password(f"people-{PEOPLE}"), password(f"machines-{MACHINES}")
-
-    hand_out(BROKER, **{"kafka.pem": certs.joinpath("kafka.pem").read_bytes()})
-    hand_out(ADMIN, **pair(ADMIN, "tls"), **{f"{name}.password": users[name] for name in USERS})
+    vault.hand_out(BROKER, {"kafka.pem": vault.keystore()})
+    passwords = {f"{name}.password": users[name] for name in USERS}
+    vault.hand_out(ADMIN, {**vault.pair(ADMIN, "tls"), **passwords})
+    vault.hand_out(REPLAYER, {"password": users[REPLAYER]})
     for service, user in PROGRAMS.items():
-        hand_out(
-            service,
-            **pair(service, "tls"),
-            **{"password": users[user], "metrics-password": machines},
-        )
-    hand_out(REPLAYER, password=users[REPLAYER])
-    watched: dict[str, bytes] = {}
+        own = {"password": users[user], "metrics-password": machines}
+        vault.hand_out(service, {**vault.pair(service, "tls"), **own})
+    watched = {
+        "password": vault.password(PEOPLE),
+        "metrics-password": machines,
+        "http.yml": HTTP_CLIENT.encode(),
+        "prometheus-web.yml": web_config("prometheus", logins).encode(),
+        "alertmanager-web.yml": web_config("alertmanager", logins).encode(),
+    }
     for name in WATCHERS:
-        watched |= pair(name, name)
-    logins = {PEOPLE: people, MACHINES: machines}
-    for name in ("prometheus", "alertmanager"):
-        watched[f"{name}-web.yml"] = web_config(name, logins).encode()
-    hand_out(
-        WATCH,
-        **watched,
-        **{
-            "password": people,
-            "metrics-password": machines,
-            "http.yml": HTTP_CLIENT.encode(),
-        },
-    )
+        watched |= vault.pair(name, name)
+    vault.hand_out(WATCH, watched)
 
 
 def web_config(name: str, logins: dict[str, bytes]) -> str:
-    """Return what Prometheus's servers ask of who comes: TLS, and a password."""
-    users = "".join(
-        f"  {user}: {bcrypt.hashpw(password, bcrypt.gensalt()).decode()}\n"
-        for user, password in logins.items()
-    )
+    """Return what Prometheus's servers ask of who comes: TLS, and a password, known by its hash."""
+    users = "".join(f"  {user}: {known_by.decode()}\n" for user, known_by in logins.items())
     return (
         "tls_server_config:\n"
         f"  cert_file: {FOLDER}/{name}.crt\n"

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
-from lanternpipe.errors import KafkaFailure, RefusedFailure, TopicError
+from lanternpipe.errors import ConfigError, KafkaFailure, RefusedFailure, TopicError
 from lanternpipe.kafka.admin import open_admin
 from lanternpipe.kafka.config import client_config
 from lanternpipe.kafka.groups import members_of
+from lanternpipe.kafka.rotation import Rotation
 from lanternpipe.kafka.topics import topic_config
 from lanternpipe.ops.lag import LagReader
 from lanternpipe.ops.outside import Kept, Look, samples
+from lanternpipe.ports import Log
 from lanternpipe.publish import build_sample, log_samples
 from lanternpipe.runtime.endpoint import serve
 from lanternpipe.runtime.health import Health
@@ -61,7 +64,7 @@ class Witness:
         except KafkaFailure as failure:
             self._health.wait(failure.code)
             self._health.unready(f"no answer: {failure}")
-        except TopicError as error:
+        except (TopicError, ConfigError) as error:  # files that are just being replaced
             self._health.unready(str(error))
         else:
             self._health.flows()
@@ -76,6 +79,35 @@ class Witness:
         yield next(every)
         if self._clock() - self._last.at <= self._fresh:
             yield from every
+
+
+class Looks:
+    """Takes looks, by new clients whenever passwords or certificates have changed.
+
+    Args:
+        open_clients: Returns what takes looks by new clients.
+        kafka: The connection.
+        log: Writes log lines.
+    """
+
+    def __init__(
+        self, open_clients: Callable[[], Callable[[], Look]], kafka: KafkaSettings, log: Log
+    ) -> None:
+        self._open_clients = open_clients
+        self._look: Callable[[], Look] | None = open_clients()
+        self._rotation = Rotation(kafka.security, [self], log=log)
+
+    def __call__(self) -> Look:
+        """Take one."""
+        self._rotation.look()
+        if self._look is None or self._rotation.due():
+            self._look = None  # and so it stays if they cannot be opened yet
+            self._look = self._open_clients()
+        return self._look()
+
+    def log_in_with(self, username: str, password: str) -> None:  # noqa: ARG002  # in their files
+        """Use this from the next look on."""
+        self._look = None
 
 
 def serve_lag(
@@ -104,7 +136,7 @@ def serve_lag(
         until_ready="the broker has not answered yet",
         once_ready="the broker answers",
     )
-    witness = Witness(_looks(kafka, topics, log), health, every=every)
+    witness = Witness(Looks(partial(_looks, kafka, topics, log), kafka, log), health, every=every)
 
     def shown() -> Iterator[Sample]:
         yield build_sample()

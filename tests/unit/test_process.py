@@ -74,6 +74,29 @@ def test_exactly_once_whatever_happens(script: Script) -> None:
     World().play(script)
 
 
+REFUSALS = [
+    happens("rotate"),
+    *[
+        happens("fault", st.just(call), st.just("refused"), st.just(False))
+        for call in ("fetch", "send", "send_offsets", "commit", "init", "rebuild", "rebuild_source")
+    ],
+]
+
+
+@settings(max_examples=200, deadline=None, phases=PHASES)
+@given(scripts(*ORDINARY, *REFUSALS, happens("disturb"), happens("lose", st.booleans())))
+def test_exactly_once_whatever_is_refused(script: Script) -> None:
+    """Rights and certificates come and go at any moment, and new clients may be refused as well."""
+    World().play(script)
+
+
+@settings(max_examples=100, deadline=None, phases=PHASES)
+@given(scripts(*ORDINARY, *REFUSALS))
+def test_at_least_once_whatever_is_refused(script: Script) -> None:
+    """The same at least once: nothing is committed before it is written, and all is processed."""
+    World(exactly_once=False).play(script)
+
+
 @settings(max_examples=60, deadline=None, phases=PHASES)
 @given(scripts(*ORDINARY, happens("lose", st.booleans()), happens("crash")))
 def test_at_least_once_whatever_happens(script: Script) -> None:

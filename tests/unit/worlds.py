@@ -10,6 +10,7 @@ from lanternpipe.errors import (
     AbortableFailure,
     FencedFailure,
     KafkaFailure,
+    RefusedFailure,
     RetriableFailure,
     Retry,
 )
@@ -38,6 +39,7 @@ FAILURES: dict[str, Callable[[], KafkaFailure]] = {
     "retriable": lambda: RetriableFailure("COORDINATOR_LOAD_IN_PROGRESS", "asking"),
     "doubtful": lambda: RetriableFailure("_TIMED_OUT", "asking", indefinite=True),
     "abortable": lambda: AbortableFailure("ILLEGAL_GENERATION", "asking"),
+    "refused": lambda: RefusedFailure("_INVALID_ARG", "files do not fit together"),
     "fenced": lambda: FencedFailure("PRODUCER_FENCED", "asking"),
 }
 
@@ -126,6 +128,8 @@ class World:
     def start(self) -> None:
         """Start a process, perhaps after another has died."""
         self.source = FakeSource(self.broker)
+        self.source.on_rebuild = self._leave
+        self._outdated = False
         self.sink = FakeSink(self.broker) if self.exactly_once else FakePlainSink(self.broker)
         self.health = Health(stuck_after=60.0, log=self.log)
         self.processor = Processor(
@@ -148,7 +152,16 @@ class World:
             breaker=self.breaker,
             stalls=Stalls(self.stall_after),
             ends=lambda: {at: len(log) for at, log in self.broker.logs.items()},
+            outdated=self._take_outdated,
         )
+
+    def _leave(self) -> None:
+        self.broker.generation += 1
+        self.free.update(self.source.assigned)
+
+    def _take_outdated(self) -> bool:
+        outdated, self._outdated = self._outdated, False
+        return outdated
 
     def play(self, script: Script) -> None:
         """Play a script, then calm down until all is done."""
@@ -156,7 +169,7 @@ class World:
         while True:
             try:
                 self.processor.run(lambda: next(turns, True))
-            except CrashError:
+            except (CrashError, RefusedFailure):  # by its start, before anything was done
                 self.broker.generation += 1
                 self.free = set(self.partitions)
                 self._moving.clear()
@@ -226,7 +239,8 @@ class World:
         if partition := pick(self.source.assigned.keys() - self._moving, number):
 
             def go() -> None:
-                self.source.revoke(partition)
+                if partition in self.source.assigned:  # and has not left with an old client
+                    self.source.revoke(partition)
                 self.free.add(partition)
 
             self._moving.add(partition)
@@ -255,6 +269,10 @@ class World:
         """The next commit is in doubt, and then fails, whether it was carried out or not."""
         self.fault("commit", "doubtful", applied)
         self.fault("commit", kind, applied=False)
+
+    def rotate(self) -> None:
+        """Certificates are replaced, so that new clients are wanted."""
+        self._outdated = True
 
     def busy(self, seeks: int) -> None:
         """Seeks are refused for a while."""

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException, libversion
 
-from lanternpipe.errors import ConfigError
+from lanternpipe.errors import ConfigError, RefusedFailure
 from lanternpipe.kafka.errors import INDEFINITE, REFUSED
 from lanternpipe.kafka.refusal import explained
 from lanternpipe.kafka.security import resolved
@@ -49,17 +49,33 @@ class Events:
         self._log = log
         self._unreachable = unreachable
         self._refused = refused
+        self._heard: object = None
 
-    def hooks(self) -> dict[str, Any]:
-        """Return the configuration entries that make a client report here."""
+    def hooks(self, who: object = None) -> dict[str, Any]:
+        """Return the configuration entries that make a client report here, while it is heard."""
+
+        def heard(take: Callable[..., None]) -> Callable[..., None]:
+            def tell(*told: Any) -> None:
+                if self._heard is who:
+                    take(*told)
+
+            return tell
+
         # Not from getLogger: nothing of ours belongs into the process's global registry.
         logger = logging.Logger(f"librdkafka.{self._name}")  # noqa: LOG001
-        logger.addHandler(_Forward(self._log, self._name, self._on_lost_connection))
+        logger.addHandler(_Forward(self._log, self._name, heard(self._on_lost_connection)))
         return {
-            "error_cb": self._on_error,
+            "error_cb": heard(self._on_error),
             "logger": logger,
-            "stats_cb": self.statistics.take,
+            "stats_cb": heard(self.statistics.take),
         }
+
+    def take_over(self, opens: Callable[[dict[str, Any]], Client]) -> Client:
+        """Open a client and hear it alone: the one before may say things late."""
+        who = object()
+        client = opens(self.hooks(who))
+        self._heard = who
+        return client
 
     def _on_lost_connection(self) -> None:
         # A request that goes with it is sent again unasked, and no error tells of that.
@@ -91,6 +107,18 @@ class _Forward(logging.Handler):
         if text.startswith(LOST_CONNECTION):
             self._lost_connection()
         self._log("debug", "kafka_client_log", client=self._name, text=text)
+
+
+def reopened(kind: Callable[[dict[str, Any]], Client], config: dict[str, Any]) -> Client:
+    """Open a client in place of one that was opened with the same configuration.
+
+    Raises:
+        RefusedFailure: Files do not fit together, as while they are being replaced.
+    """
+    try:
+        return opened(kind, config)
+    except ConfigError as error:
+        raise RefusedFailure("_INVALID_ARG", str(error)) from error
 
 
 def opened(kind: Callable[[dict[str, Any]], Client], config: dict[str, Any]) -> Client:

@@ -19,7 +19,7 @@ from confluent_kafka import TopicPartition as ClientPartition
 
 from lanternpipe.errors import FatalFailure, RefusedFailure, RetriableFailure
 from lanternpipe.kafka.admin import LogEnds
-from lanternpipe.kafka.clients import Events, opened
+from lanternpipe.kafka.clients import Events, opened, reopened
 from lanternpipe.kafka.config import Config
 from lanternpipe.kafka.errors import CONSUMER_FATAL, REFUSED, failure, mapped
 from lanternpipe.kafka.refusal import explained
@@ -64,7 +64,7 @@ class RecordConsumer:
         self._events = Events("consumer", log, unreachable=waiting, refused=refused)
         self._denied: RefusedFailure | None = None
         self.statistics = self._events.statistics
-        self._consumer = self._open()
+        self._consumer = self._open(opened)
         self._ends = LogEnds(config, log=log)
 
     def subscribe(self, listener: AssignmentListener) -> None:
@@ -204,9 +204,13 @@ class RecordConsumer:
         self._ends.log_in_with(username, password)
 
     def rebuild(self) -> None:
-        """Replace the client; the old one is given a while to leave the group."""
+        """Replace the client; the old one is given a while to leave the group.
+
+        Raises:
+            RefusedFailure: Files of ours do not fit together; the old one is still in place.
+        """
         self._denied = None
-        old, self._consumer = self._consumer, self._open()
+        old, self._consumer = self._consumer, self._open(reopened)
         self._ends.renew()
         self._full = False
         # In a thread: who has stopped fetching may also hang here.
@@ -219,8 +223,8 @@ class RecordConsumer:
         """Leave the group."""
         self._consumer.close()
 
-    def _open(self) -> Consumer:
-        return opened(Consumer, {**self._config, **self._events.hooks()})
+    def _open(self, how: Callable[..., Consumer]) -> Consumer:
+        return self._events.take_over(lambda hooks: how(Consumer, {**self._config, **hooks}))
 
     def _switch(
         self,

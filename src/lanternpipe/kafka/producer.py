@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka import TopicPartition as ClientPartition
 
 from lanternpipe.errors import AbortableFailure, FencedFailure, KafkaFailure
-from lanternpipe.kafka.clients import Events, opened
+from lanternpipe.kafka.clients import Events, opened, reopened
 from lanternpipe.kafka.config import QUEUE_KILOBYTES, QUEUE_RECORDS, Config
 from lanternpipe.kafka.errors import RECORD_AT_FAULT, REFUSED, failure, mapped
 from lanternpipe.ports import Log, Refusal
@@ -70,7 +70,7 @@ class RecordProducer:
         self.statistics = self._events.statistics
         self._refusal: Refusal | None = None
         self._undelivered = False
-        self._producer = self._open()
+        self._producer = self._open(opened)
 
     def send(self, batch: Outgoing) -> None:
         """Enqueue a batch, waiting while the queue is full."""
@@ -146,12 +146,15 @@ class RecordProducer:
         """Replace the client by a new one; what still waits in the old one is dropped.
 
         A transactional one has the same id, and is not yet initialised.
+
+        Raises:
+            RefusedFailure: Files of ours do not fit together; the old one is still in place.
         """
         # What each record holds is freed by its delivery report alone.
         with suppress(KafkaException, KafkaFailure):
             self._producer.purge()
             self.poll(0)
-        self._producer = self._open()
+        self._producer = self._open(reopened)
 
     def close(self, timeout: float) -> None:
         """Flush for at most ``timeout`` seconds and drop what is left."""
@@ -163,9 +166,9 @@ class RecordProducer:
         self._beat()
         self.poll(FULL_WAIT)
 
-    def _open(self) -> Producer:
-        hooks = {**self._events.hooks(), "on_delivery": self._on_undelivered}
-        return opened(Producer, {**self._config, **hooks})
+    def _open(self, how: Callable[..., Producer]) -> Producer:
+        config = {**self._config, "on_delivery": self._on_undelivered}
+        return self._events.take_over(lambda hooks: how(Producer, {**config, **hooks}))
 
     def _on_undelivered(self, error: KafkaError | None, message: Message) -> None:
         if error is None:

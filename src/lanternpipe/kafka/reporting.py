@@ -8,7 +8,8 @@ from typing import Any
 
 from confluent_kafka import KafkaException, Producer
 
-from lanternpipe.kafka.clients import Events, opened
+from lanternpipe.errors import RefusedFailure
+from lanternpipe.kafka.clients import Events, opened, reopened
 from lanternpipe.kafka.config import Config
 from lanternpipe.kafka.errors import failure
 from lanternpipe.kafka.producer import served
@@ -106,7 +107,12 @@ class ReportingProducer:
         It is emptied first, as well as it goes, since two clients keep no order between them. What
         other threads give it meanwhile is not lost: it is served until it is empty.
         """
+        try:
+            new = reopened(Producer, self._config)
+        except RefusedFailure as failure:  # files that are being replaced once more
+            self._rotation.postpone(str(failure))
+            return
         old = self._producer
         served(old.flush, FLUSH_SECONDS)
         self._replaced.append(old)
-        self._producer = opened(Producer, self._config)
+        self._producer = new

@@ -60,9 +60,7 @@ class Rotation:
             self._look_at_password()
             self._look_at_certificates()
         except ValueError as error:
-            if str(error) != self._complaint:
-                self._log("warning", "rotation_waits", text=str(error))
-                self._complaint = str(error)
+            self._complain(str(error))
         else:
             self._complaint = ""
 
@@ -71,9 +69,19 @@ class Rotation:
         due, self._due = self._due, False
         return due
 
+    def postpone(self, reason: str) -> None:
+        """Ask for new clients again, since for a reason they could not be opened."""
+        self._due = True
+        self._complain(reason)
+
     def expiries(self) -> dict[str, float]:
         """Return when the certificates in force end, in seconds since 1970, by whose they are."""
         return self._expiries
+
+    def _complain(self, text: str) -> None:
+        if text != self._complaint:
+            self._log("warning", "rotation_waits", text=text)
+            self._complaint = text
 
     def _look_at_password(self) -> None:
         found = _read([self._security.password_file])

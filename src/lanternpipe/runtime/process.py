@@ -178,6 +178,7 @@ class Processor:
         )
         self._pause = pause
         self._outdated = outdated
+        self._change = self._refused = False  # what is to be done before the next turn
         self._log = log
         self._rebalance = Rebalance(self.work, self.measures, health, log)
         self._start = PartitionStart(
@@ -220,22 +221,34 @@ class Processor:
         if why := self._health.hopeless():
             raise RefusedFailure(*why)
         try:
+            if self._refused:
+                self._begin_again()
             self._turn()
         except RefusedFailure as failure:
             # Rights come and go while we run: a restart would not bring them back.
             self._health.refused(failure.code, failure.message)
             with suppress(RefusedFailure):  # of a producer that is not let in either
-                self.work.begin_again("refused")
+                self._begin_again()
             self._look()
             self._pause(REFUSED_PAUSE)
 
+    def _change_clients(self) -> None:
+        began = self.measures.now()
+        self.work.change_clients()
+        self._change = False
+        self._health.flows()  # what the old ones were refused does not matter any more
+        self._log("info", "clients_replaced", seconds=round(self.measures.now() - began, 3))
+
+    def _begin_again(self) -> None:
+        self._refused = True  # until that was done
+        self.work.begin_again("refused")
+        self._refused = False
+
     def _turn(self) -> None:
         self._health.beat()
-        if self._outdated():
-            began = self.measures.now()
-            self.work.change_clients()
-            self._health.flows()  # what the old ones were refused does not matter any more
-            self._log("info", "clients_replaced", seconds=round(self.measures.now() - began, 3))
+        self._change = self._change or self._outdated()
+        if self._change:
+            self._change_clients()
         self.steer()
         fetched = self._fetch()
         self._start.find(fetched.lost)

@@ -100,9 +100,12 @@ class FakeSink:
 
     def rebuild(self) -> None:
         """Start afresh; what was open is aborted by the next ``init_transactions``."""
-        self._broker.calls.append("rebuild")
-        self._batch = []
-        self._ready = self._open = self._late = self.disturbed = False
+
+        def act() -> None:
+            self._batch = []
+            self._ready = self._open = self._late = self.disturbed = False
+
+        self._broker.through("rebuild", act)
 
     def flush(self, timeout: float) -> int:
         """Wait for acknowledgements."""

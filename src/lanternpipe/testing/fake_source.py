@@ -73,6 +73,7 @@ class FakeSource:
     def fetch(self, max_records: int, timeout: float) -> Fetched:
         """Return records of all partitions in turn."""
         assert max_records > 0
+        self._broker.through("fetch", lambda: None)
         serve(self.before)
         if self.quiet:
             self.quiet -= 1
@@ -151,11 +152,14 @@ class FakeSource:
 
     def rebuild(self) -> None:
         """Start afresh, without partitions; what was planned still happens."""
-        self._broker.calls.append("rebuild_source")
-        self.on_rebuild()
-        self.assigned.clear()
-        self.paused.clear()
-        self.deaf.clear()
+
+        def act() -> None:
+            self.on_rebuild()
+            self.assigned.clear()
+            self.paused.clear()
+            self.deaf.clear()
+
+        self._broker.through("rebuild_source", act)
 
     def close(self) -> None:
         """Leave the group, which gives up all partitions."""
