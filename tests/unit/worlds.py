@@ -130,6 +130,7 @@ class World:
         self.source = FakeSource(self.broker)
         self.source.on_rebuild = self._leave
         self._outdated = False
+        self._changes_due = self._clients = 0
         self.sink = FakeSink(self.broker) if self.exactly_once else FakePlainSink(self.broker)
         self.health = Health(stuck_after=60.0, log=self.log)
         self.processor = Processor(
@@ -156,6 +157,7 @@ class World:
         )
 
     def _leave(self) -> None:
+        self._clients += 1
         self.broker.generation += 1
         self.free.update(self.source.assigned)
 
@@ -179,6 +181,7 @@ class World:
         assert self.source.closed
         self.check()
         assert self.finished(), "not all was processed"
+        assert len(self.log.named("clients_replaced")) >= self._changes_due, "old clients are left"
 
     def _turns(self, script: Script) -> Iterator[bool]:
         for events in script:
@@ -252,7 +255,13 @@ class World:
             self._moving.update(self.partitions)
             self.free.update(self.source.assigned)
             self.broker.generation += 1
-            self._events(late).append(self.source.be_told_of_loss)
+            client = self._clients
+
+            def learn() -> None:
+                if client == self._clients:  # a client that has been replaced tells nothing
+                    self.source.be_told_of_loss()
+
+            self._events(late).append(learn)
 
     def rival(self, number: int, slots: int) -> None:
         """Another member of the group works."""
@@ -273,6 +282,7 @@ class World:
     def rotate(self) -> None:
         """Certificates are replaced, so that new clients are wanted."""
         self._outdated = True
+        self._changes_due = len(self.log.named("clients_replaced")) + 1
 
     def busy(self, seeks: int) -> None:
         """Seeks are refused for a while."""
