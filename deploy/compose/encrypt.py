@@ -18,7 +18,7 @@ DEPLOY = Path(__file__).parents[1]
 SECURED = Path(__file__).with_name("secured")
 SECRETS = "/secrets"
 CA = f"{SECRETS}/ca.crt"
-USER, PASSWORD_FILE = "prometheus", f"{SECRETS}/metrics-password"
+USER, PASSWORD_FILE = "prometheus", f"{SECRETS}/metrics-password"  # pragma: allowlist secret
 # Ports of numbers alone, whose servers have no certificate; nobody outside reaches them.
 OPEN = {"kafka", "otel-collector"}
 # Reached by the Collector and Grafana alone, which do not log in.

@@ -47,7 +47,8 @@ def found(files: Iterable[Path]) -> list[str]:
     with transient_settings(config):
         for file in files:
             secrets.scan_file(str(file))
-    return [f"{Path(name)}:{secret.line_number}: {secret.type}" for name, secret in sorted(secrets)]
+    places = sorted((name, secret.line_number, secret.type) for name, secret in secrets)
+    return [f"{name}:{line}: {kind}" for name, line, kind in places]
 
 
 def main() -> int:

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from deploy.compose.encrypt import SECURED
 from lanternpipe.environment import variables
 from lanternpipe.settings import Settings
 from tests.deploy.compose import ROOT, compose
@@ -157,6 +159,19 @@ def test_secrets_are_there_before_anybody_needs_them(
     }
     assert mounting == (services.keys() if files else set())
     assert all(map(after, mounting))
+
+
+def test_what_is_scraped_without_tls_says_why(services: Services, files: tuple[str, ...]) -> None:
+    """In the secured stack every server has TLS, but for ports of numbers that say why not."""
+    if not files:
+        return
+    config = yaml.safe_load((SECURED / "prometheus.yml").read_text())
+    unencrypted = {
+        job["job_name"] for job in config["scrape_configs"] if job.get("scheme") != "https"
+    }
+    assert unencrypted == {
+        name for name, service in services.items() if "tls" in service.get("x-exceptions", {})
+    }
 
 
 def test_nothing_secret_is_in_the_files(services: Services) -> None:
