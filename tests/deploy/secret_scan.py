@@ -23,6 +23,8 @@ FILTERS = [
     "heuristic.is_sequential_string",
     "heuristic.is_templated_secret",
 ]
+# A mount reads like a name and its value.
+MOUNT = {"path": "detect_secrets.filters.regex.should_exclude_line", "pattern": [":/secrets:ro"]}
 
 
 def committed() -> list[Path]:
@@ -41,7 +43,10 @@ def found(files: Iterable[Path]) -> list[str]:
     plugins = {kind.__name__ for kind in kinds.values()}
     config = {
         "plugins_used": [{"name": name} for name in sorted(plugins - BY_ENTROPY)],
-        "filters_used": [{"path": f"detect_secrets.filters.{name}"} for name in FILTERS],
+        "filters_used": [
+            *({"path": f"detect_secrets.filters.{name}"} for name in FILTERS),
+            MOUNT,
+        ],
     }
     secrets = SecretsCollection()
     with transient_settings(config):

@@ -191,10 +191,10 @@ def test_who_can_read_which_secrets(services: Services, files: tuple[str, ...]) 
     readers: dict[str, set[str]] = {}
     for name, service in services.items():
         for mount in service.get("volumes", ()):
-            if name != "secrets" and mount.get("source", "").startswith("secrets"):
+            if name != "secrets" and mount.get("source", "").startswith("vault"):
                 readers.setdefault(mount["source"], set()).add(name)
-    alone = {f"secrets-{name}": {name} for name in (*OURS - {"topics"}, "kafka", *BY_HAND)}
-    shared = {"secrets-admin": {"users", "topics"}, "secrets-watch": MONITORING}
+    alone = {f"vault-{name}": {name} for name in (*OURS - {"topics"}, "kafka", *BY_HAND)}
+    shared = {"vault-admin": {"users", "topics"}, "vault-watch": MONITORING}
     assert readers == ({**alone, **shared} if files else {})
 
 

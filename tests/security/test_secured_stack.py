@@ -91,7 +91,7 @@ class Stack:
             for each in self._services[service]["volumes"]
             if each["target"] == "/secrets"
         )
-        folder = self.secrets / volume.removeprefix("secrets-")
+        folder = self.secrets / volume.removeprefix("vault-")
         kept = {name: value for name, value in os.environ.items() if "PIPELINE" not in name}
         given = {
             name: self._doors.get(str(value), str(value)).replace("/secrets", str(folder))
