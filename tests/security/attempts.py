@@ -74,10 +74,10 @@ class Attempts:
         self._config = {**config, "log_level": 0}
         self._admin = AdminClient(self._config)
 
-    def on(
+    def harmless(
         self, topics: Sequence[str], groups: Sequence[str], transactional_ids: Sequence[str]
     ) -> Iterator[tuple[Right, Callable[[], object]]]:
-        """Yield each attempt with the right it takes; those that destroy come last."""
+        """Yield each attempt that leaves all as it was, with the right it takes."""
         for name in topics:
             yield Right("describe", "topic", name), partial(self._describe, name)
             yield Right("read", "topic", name), partial(self._read, name)
@@ -110,11 +110,13 @@ class Attempts:
             Right("alter_configs", "cluster", CLUSTER),
             partial(self._alter_config, ResourceType.BROKER, "1", "log.cleaner.threads"),
         )
+
+    def destroying(
+        self, topics: Sequence[str], groups: Sequence[str]
+    ) -> Iterator[tuple[Right, Callable[[], object]]]:
+        """Yield each attempt that would take something away, with the right it takes."""
         for name in groups:
-            yield (
-                Right("delete", "group", name),
-                partial(self._disband, name),
-            )
+            yield Right("delete", "group", name), partial(self._disband, name)
         for name in topics:
             yield Right("delete", "topic", name), partial(self._delete, name)
 

@@ -173,6 +173,7 @@ def test_records_flow_and_everybody_gets_in(stack: Stack) -> None:
         ("producer", ("lag",)),
         ("lag", ("produce", "--count", "1")),
         ("replayer", ("topics", "apply", "--acls")),
+        ("lag", ("topics", "diff", "--acls")),
     ],
 )
 def test_nobody_does_what_is_not_theirs(

@@ -15,7 +15,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from lanternpipe.errors import FatalFailure, KafkaFailure
+from lanternpipe.errors import FatalFailure, KafkaFailure, RefusedFailure
 from lanternpipe.kafka.admin import REQUEST_SECONDS, answer
 
 ANY_HOST = "*"
@@ -61,8 +61,10 @@ def acl_differences(admin: AdminClient, declared: Iterable[DeclaredAcl]) -> AclD
     """Compare the rights of our principals with their declaration.
 
     Raises:
-        KafkaFailure: The broker did not answer, refused, or knows no rights.
+        RefusedFailure: We may not see them.
+        KafkaFailure: The broker did not answer, or knows no rights.
     """
+    _check_that_we_may_see_them(admin)
     wanted = set(declared)
     ours = {each.principal for each in wanted}
     there = {each for principal in ours for each in _of(admin, principal)}
@@ -100,6 +102,20 @@ def delete_acls(admin: AdminClient, acls: Iterable[DeclaredAcl]) -> None:
         deleted = admin.delete_acls(filters, request_timeout=REQUEST_SECONDS)
         for wanted, future in deleted.items():
             answer(future, f"taking a right from {wanted.principal}")
+
+
+def _check_that_we_may_see_them(admin: AdminClient) -> None:
+    # Who may not is told by the client that there are none.
+    cluster = admin.describe_cluster(
+        include_authorized_operations=True, request_timeout=REQUEST_SECONDS
+    )
+    allowed = answer(cluster, "describing the cluster").authorized_operations
+    if allowed is not None and AclOperation.DESCRIBE not in allowed:
+        raise RefusedFailure(
+            "CLUSTER_AUTHORIZATION_FAILED",
+            "the user may not see who has which rights, which takes `describe` on the cluster: "
+            "come in as an administrator",
+        )
 
 
 def _of(admin: AdminClient, principal: str) -> list[DeclaredAcl]:
