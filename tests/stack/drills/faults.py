@@ -26,6 +26,7 @@ from confluent_kafka.admin import (
 from lanternpipe.kafka.topics import topic_config
 from tests.chaos.processor import Processor
 from tests.chaos.waiting import until
+from tests.stack.drills.identity import USER
 from tests.stack.drills.site import GOOD, PARTITIONS, Site
 
 if TYPE_CHECKING:
@@ -152,9 +153,9 @@ def nothing_taken(site: Site, topic: str) -> Iterator[None]:
 
 @contextmanager
 def denied(site: Site, topic: str) -> Iterator[None]:
-    """Forbid everybody to write to a topic; allow it again."""
+    """Forbid who comes by the encrypted door to write to a topic; allow it again."""
     admin = site.deployment.admin
-    what = (ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, "User:ANONYMOUS", "*")
+    what = (ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, f"User:{USER}", "*")
     rule = (AclOperation.WRITE, AclPermissionType.DENY)
     for made in admin.create_acls([AclBinding(*what, *rule)]).values():
         made.result(SECONDS)

@@ -9,6 +9,7 @@ from lanternpipe.certificates import Authority
 
 DOOR = "TLS"
 DAYS = 365
+USER = "processor"
 
 
 class Identity:
@@ -29,7 +30,7 @@ class Identity:
 
     def issue(self, *, days: float) -> None:
         """Issue a new certificate for the clients."""
-        issued = self._authority.issue("processor", now=datetime.now(UTC), days=days)
+        issued = self._authority.issue(USER, now=datetime.now(UTC), days=days)
         issued.write(self._folder / "client.crt", self._folder / "client.key")
 
     def properties(self) -> dict[str, str]:
@@ -40,6 +41,8 @@ class Identity:
             f"{prefix}keystore.location": str(self._folder / "kafka.pem"),
             f"{prefix}truststore.type": "PEM",
             f"{prefix}truststore.location": str(self._folder / "ca.crt"),
+            f"{prefix}client.auth": "required",
+            f"{prefix}principal.mapping.rules": "RULE:^CN=([^,]+)$/$1/,DEFAULT",
         }
 
     def settings(self, servers: str) -> dict[str, str]:
