@@ -7,9 +7,12 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
+from lanternpipe.certificates import Authority
 from lanternpipe.kafka.probe import host_and_port, knock
 from lanternpipe.settings import SecuritySettings
 
@@ -107,3 +110,29 @@ def test_a_port_of_something_else() -> None:
 def test_addresses(address: str, expected: tuple[str, int]) -> None:
     """As Kafka's clients read them."""
     assert host_and_port(address) == expected
+
+
+@pytest.mark.parametrize("content", [None, b"", b"-----BEGIN CERTIFICATE-----\nhalf"])
+def test_files_that_are_being_replaced_prove_nothing(tmp_path: Path, content: bytes | None) -> None:
+    """A certificate of ours that is half written, or just gone, is told, and is no refusal."""
+    Authority.make("tests", now=datetime.now(UTC), days=1).pair.write(
+        certificate := tmp_path / "client.crt", key := tmp_path / "client.key"
+    )
+    security = SecuritySettings(
+        mode="mtls", ca_file=certificate, cert_file=certificate, key_file=key
+    )
+    if content is None:
+        certificate.unlink()
+    else:
+        certificate.write_bytes(content)
+    with listening(hang_up) as address:
+        seen = knock(address, security, SECONDS)
+    assert seen.problem
+    assert not seen.refused
+
+
+def test_a_name_that_no_host_can_have() -> None:
+    """An address that cannot even be looked up is told like any that leads nowhere."""
+    seen = knock(f"{'a' * 70}.example:9092", OPEN, SECONDS)
+    assert seen.problem
+    assert not seen.refused

@@ -85,6 +85,9 @@ def knock(address: str, security: SecuritySettings, timeout: float) -> Seen:
                     mechanisms = _asked(line, address, security)
     except _FailedError as failed:
         return Seen(address, failed.stage, failed.problem, failed.cure, certificate)
+    except (OSError, ValueError) as error:  # of a name that is none, or files being replaced
+        cure = "are the files of PIPELINE_KAFKA__SECURITY__… whole?"
+        return Seen(address, "connect", f"{address} could not be tried ({error})", cure)
     return Seen(address, "sasl", certificate=certificate, mechanisms=mechanisms)
 
 

@@ -123,7 +123,8 @@ def _expiries(security: SecuritySettings) -> dict[str, float]:
     found = {}
     for name, (file, choose) in ends.items():
         if file:
-            with suppress(ValueError):  # bundles of a system hold oddities that TLS does not mind
+            # Bundles of a system hold oddities that TLS does not mind; and a file may just be gone.
+            with suppress(ValueError, OSError):
                 found[name] = choose(ends_of(file.read_bytes()))
     return found
 

@@ -236,12 +236,12 @@ def check_certificates(ca: Path | None, cert: Path | None, key: Path | None) -> 
     if ca:
         try:
             context.load_verify_locations(ca)
-        except ssl.SSLError:
+        except OSError:  # what is wrong with TLS, too; and a file that has just gone
             raise ValueError(f"CA_FILE: {ca} holds no certificate in PEM form") from None
     if cert:
         try:
             context.load_cert_chain(cert, key, password=_no_passphrase)
-        except ssl.SSLError as error:
+        except OSError as error:
             what = (
                 "the key is not that of the certificate"
                 if "MISMATCH" in str(error)
