@@ -39,7 +39,7 @@ test: $(VENV)/.dev ## Lint, types and all tests that this machine can run, in ab
 test-all: test stack security chaos ## Everything
 
 security: $(VENV)/.dev ## Every way to get in, and everything that is refused, on a real Kafka (about four minutes)
-	@$(BIN)/pytest tests/security $(ARGS)
+	@$(BIN)/pytest -n 2 --dist loadfile tests/security $(ARGS)
 
 stack: $(VENV)/.dev ## What deploy/ holds, on a real Collector, Prometheus and Alertmanager (the first time builds them)
 	@$(BIN)/python -m tests.stack.announce

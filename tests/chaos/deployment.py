@@ -124,11 +124,11 @@ class Deployment:
         given = {**self._settings, **settings}
         return {**kept, **{f"PIPELINE_{name}": value for name, value in given.items()}}
 
-    def run(self, *arguments: str) -> str:
+    def run(self, *arguments: str, **settings: str) -> str:
         """Run a command of the program to its end and return what it prints."""
         done = subprocess.run(
             [sys.executable, "-m", "lanternpipe", *arguments],
-            env=self.environment(),
+            env=self.environment(**settings),
             capture_output=True,
             text=True,
             timeout=60,

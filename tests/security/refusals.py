@@ -25,6 +25,7 @@ BEGIN, END = "<!-- refusals -->", "<!-- end of refusals -->"
 SECONDS = 30.0
 WRONG = "wrong"
 PROGRAM = [sys.executable, "-m", "lanternpipe", "process"]
+RETRYING = {"RETRY__MODE": "topics", "RETRY__TIERS": "5s"}
 MISSING = [right for right in RIGHTS if right != "read the replays"]
 
 # What differs from run to run, and what stands for it.
@@ -98,6 +99,12 @@ def cases(broker: SecuredBroker, pipeline: Pipeline) -> Iterator[tuple[str, dict
         broker.set_password(user, broker.password(user))
         pipeline.grant_all(user, but=right)
         yield f"may not {right}", settings("scram", user)
+    deployment, user = pipeline.deployment, "without-retries"
+    broker.set_password(user, broker.password(user))
+    deployment.run("topics", "apply", **RETRYING)
+    pipeline.grant_all(user)
+    broker.grant(user, "READ", "TOPIC", f"{deployment.input}.retry.5s")
+    yield "may not write the retries", {**settings("scram", user), **RETRYING}
 
 
 def outcomes(broker: SecuredBroker, pipeline: Pipeline) -> dict[str, Outcome]:

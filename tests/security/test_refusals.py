@@ -40,6 +40,7 @@ WORDS = {
     "may not write dead letters": ("may not write logins-in.dlq", "topics apply --acls"),
     "may not read in the group": ("may not read in this group", "topics apply --acls"),
     "may not use the transactional id": ("transactional id", "topics apply --acls"),
+    "may not write the retries": ("may not write logins-in.retry.5s", "topics apply --acls"),
 }
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from lanternpipe.certificates import Authority
 from tests.chaos.processor import Processor
 from tests.chaos.waiting import until
 from tests.chaos.workload import Sender, workload
@@ -92,4 +94,29 @@ def test_a_password_is_changed_behind_our_back(
         drain(pipeline.deployment, BACK)
         until(lambda: not readiness(processor), BACK, "being ready again")
         verify(pipeline.deployment, sender)
+        assert processor.stop() == 0, processor.tail()
+
+
+def test_a_certificate_of_somebody_else_is_put_in_our_place(
+    secured: SecuredBroker, unique: Callable[[str], str], tmp_path: Path
+) -> None:
+    """New clients with it are refused; with one of ours again, all goes on from where it was."""
+    name = unique("client")
+    secured.files.issue(name)
+    with deployed(secured, unique("later"), tmp_path) as pipeline:
+        pipeline.grant_all(name)
+        processor = pipeline.processor(secured.settings("mtls", name)).start_and_join()
+        with Sender(pipeline.deployment, [*workload(1, RECORDS)], RATE) as sender:
+            processor.until(
+                lambda: sum(pipeline.deployment.committed().values()) > 0, NOTICED, "a commit"
+            )
+            stranger = Authority.make("stranger", now=datetime.now(UTC), days=1)
+            secured.files.issue(name, by=stranger)
+            processor.until(lambda: refused(processor), NOTICED, "being refused")
+            secured.files.issue(name)
+            sender.finish()
+        drain(pipeline.deployment, BACK)
+        processor.until(lambda: not readiness(processor), BACK, "being ready again")
+        verify(pipeline.deployment, sender)
+        assert processor.events("clients_replaced"), processor.tail()
         assert processor.stop() == 0, processor.tail()

@@ -110,7 +110,7 @@ def _check_that_we_may_see_them(admin: AdminClient) -> None:
         include_authorized_operations=True, request_timeout=REQUEST_SECONDS
     )
     allowed = answer(cluster, "describing the cluster").authorized_operations
-    if allowed is not None and AclOperation.DESCRIBE not in allowed:
+    if AclOperation.DESCRIBE not in (allowed or ()):
         raise RefusedFailure(
             "CLUSTER_AUTHORIZATION_FAILED",
             "the user may not see who has which rights, which takes `describe` on the cluster: "
