@@ -138,17 +138,20 @@ def process(settings: Settings, pipeline: Pipeline[Any, Any], log: PipelineLog) 
 
 
 def _ask_why(settings: Settings, app: ProcessorApp) -> None:
-    """Where the loop stands still, find out whether that is since we are refused.
+    """Where the loop stands still, or is said to be refused, find out whether we are.
 
     Of a certificate that has run out the client says no more than that it is cut off; and a call
     that waits for a coordinator behind a login that fails goes on beyond its time-out.
     """
-    if not app.health.waits and app.deadline.waited() < ASK_WHY_EVERY:
+    health, deadline = app.health, app.deadline
+    if not (health.waits or health.refusal) and deadline.waited() < ASK_WHY_EVERY:
         return
     with suppress(ConfigError):  # a file is just being replaced
         if denial := why_not(settings.kafka):
-            app.health.refused(*denial)
-            app.deadline.excuse()
+            health.refused(*denial)
+            deadline.excuse()
+        else:
+            health.let_in()
 
 
 def processor_access(settings: Settings, pipeline: Pipeline[Any, Any]) -> Access:

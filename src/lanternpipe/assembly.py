@@ -13,7 +13,7 @@ from typing import Any
 
 from lanternpipe.codec.json import JsonCodec
 from lanternpipe.environment import load_app_settings, variables
-from lanternpipe.errors import ConfigError
+from lanternpipe.errors import ConfigError, RefusedFailure
 from lanternpipe.kafka.admin import LogEnds
 from lanternpipe.kafka.config import (
     at_least_once_config,
@@ -30,7 +30,7 @@ from lanternpipe.ports import Log, Source, Tracing
 from lanternpipe.publish import Identity, certificate_samples, samples
 from lanternpipe.runtime.batch import Planner
 from lanternpipe.runtime.breaker import Breaker
-from lanternpipe.runtime.commit import AtLeastOnce, Committer, ExactlyOnce
+from lanternpipe.runtime.commit import OUTDATED, AtLeastOnce, Committer, CutOff, ExactlyOnce
 from lanternpipe.runtime.deadletter import DeadLetters
 from lanternpipe.runtime.health import Health
 from lanternpipe.runtime.interval import CommitInterval
@@ -125,7 +125,13 @@ def build_processor(
 
     sink = _sink(settings, pipeline, log, wait_for_room, health)
     deadline = Deadline(max(HUNG_SECONDS, 2 * settings.kafka.transaction_timeout + 30))
-    committer = _committer(settings, sink, consumer, health, deadline)
+
+    def cut_off() -> RefusedFailure | None:
+        if processor.outdated:
+            return RefusedFailure(OUTDATED, "these clients' certificates have been replaced")
+        return RefusedFailure(*health.refusal) if health.denied and health.refusal else None
+
+    committer = _committer(settings, sink, consumer, health, deadline, cut_off)
     planner = build_planner(settings, pipeline, log)
     config = client_config(settings.kafka)
     beside = [LogEnds(config, log=log), LogEnds(config, log=log)]  # one for each thread
@@ -165,7 +171,7 @@ def build_processor(
         hops={names.replay, *names.retries},
         stalls=Stalls(settings.stall_after),
         ends=lag.fresh,
-        outdated=rotation.due,
+        version=lambda: rotation.version,
     )
     positions = processor.work.positions.snapshot
     return ProcessorApp(
@@ -298,14 +304,20 @@ def _sink(
 
 
 def _committer(
-    settings: Settings, sink: RecordProducer, source: Source, health: Health, deadline: Deadline
+    settings: Settings,
+    sink: RecordProducer,
+    source: Source,
+    health: Health,
+    deadline: Deadline,
+    cut_off: CutOff,
 ) -> Committer:
     if not isinstance(sink, TransactionalProducer):
-        return AtLeastOnce(sink, source, deadline=deadline, waiting=health.wait)
+        return AtLeastOnce(sink, source, deadline=deadline, waiting=health.wait, cut_off=cut_off)
     return ExactlyOnce(
         sink,
         source,
         deadline=deadline,
         id_is_shared=settings.instance is not None,
         waiting=health.wait,
+        cut_off=cut_off,
     )

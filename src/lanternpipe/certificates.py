@@ -75,7 +75,7 @@ class Authority:
         key = ec.generate_private_key(ec.SECP256R1())
         subject = _named(name)
         certificate = (
-            _begun(subject, subject, key.public_key(), now, days)
+            _begun(subject, subject, key.public_key(), key.public_key(), now, days)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(_usage(signs=True), critical=True)
             .sign(key, hashes.SHA256())
@@ -101,7 +101,14 @@ class Authority:
         """
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = (
-            _begun(_named(name), self._certificate.subject, key.public_key(), now, days)
+            _begun(
+                _named(name),
+                self._certificate.subject,
+                key.public_key(),
+                self._key.public_key(),
+                now,
+                days,
+            )
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(signs=False), critical=True)
             .add_extension(
@@ -176,6 +183,7 @@ def _begun(
     subject: x509.Name,
     issuer: x509.Name,
     key: ec.EllipticCurvePublicKey,
+    signer: ec.EllipticCurvePublicKey,
     now: datetime,
     days: float,
 ) -> x509.CertificateBuilder:
@@ -188,6 +196,9 @@ def _begun(
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - HEAD_START)
         .not_valid_after(now + timedelta(days=days))
+        # By these one finds the other; RFC 5280 wants both, and strict clients insist.
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer), critical=False)
     )
 
 

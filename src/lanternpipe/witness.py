@@ -96,13 +96,15 @@ class Looks:
         self._open_clients = open_clients
         self._look: Callable[[], Look] | None = open_clients()
         self._rotation = Rotation(kafka.security, [self], log=log)
+        self._version = self._rotation.version
 
     def __call__(self) -> Look:
         """Take one."""
         self._rotation.look()
-        if self._look is None or self._rotation.due():
-            self._look = None  # and so it stays if they cannot be opened yet
+        version = self._rotation.version
+        if self._look is None or self._version != version:
             self._look = self._open_clients()
+            self._version = version
         return self._look()
 
     def log_in_with(self, username: str, password: str) -> None:  # noqa: ARG002  # in their files

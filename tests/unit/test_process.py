@@ -76,6 +76,12 @@ def test_exactly_once_whatever_happens(script: Script) -> None:
 
 REFUSALS = [
     happens("rotate"),
+    happens("deny", st.booleans()),
+    happens("fault", st.just("init"), st.just("retriable"), st.just(False)),
+    *[
+        happens("fault", st.just(call), st.just("doubtful"), st.booleans())
+        for call in ("send_offsets", "commit", "abort")
+    ],
     *[
         happens("fault", st.just(call), st.just("refused"), st.just(False))
         for call in ("fetch", "send", "send_offsets", "commit", "init", "rebuild", "rebuild_source")

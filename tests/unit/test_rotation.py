@@ -64,7 +64,7 @@ def test_nothing_happens_while_nothing_changes(bench: Bench) -> None:
     """Looks at the same files tell nothing."""
     bench.rotation.look()
     bench.rotation.look()
-    assert not bench.rotation.due()
+    assert bench.rotation.version == 0
     assert bench.client.logins == []
     assert bench.log.lines == []
 
@@ -75,18 +75,17 @@ def test_a_new_password_goes_to_the_clients_as_they_are(bench: Bench) -> None:
     bench.rotation.look()
     bench.rotation.look()
     assert bench.client.logins == [("me", "second")]
-    assert not bench.rotation.due()
+    assert bench.rotation.version == 0
     assert [line["what"] for line in bench.log.named("rotated")] == ["password"]
 
 
 def test_new_certificates_need_new_clients(bench: Bench) -> None:
-    """That is told once, and from then on the expiry is that of the new one."""
+    """Each change is one more version, and from then on the expiry is that of the new one."""
     before = bench.rotation.expiries()["client"]
     bench.issue(days=5)
     bench.rotation.look()
-    assert bench.rotation.due()
-    assert not bench.rotation.due()
-    assert bench.replaced == 1
+    bench.rotation.look()
+    assert bench.rotation.version == bench.replaced == 1
     assert bench.rotation.expiries()["client"] > before
 
 
@@ -105,17 +104,7 @@ def test_what_is_half_replaced_is_waited_for(bench: Bench, name: str, content: s
     bench.rotation.look()
     bench.rotation.look()
     assert len(bench.log.named("rotation_waits")) == 1
-    assert not bench.rotation.due()
     assert bench.client.logins == []
     file.write_bytes(whole)
     bench.rotation.look()
-    assert not bench.rotation.due()
-
-
-def test_clients_that_cannot_be_opened_are_asked_for_again(bench: Bench) -> None:
-    """What was postponed is due again, and why is said once."""
-    bench.rotation.postpone("files do not fit")
-    assert bench.rotation.due()
-    bench.rotation.postpone("files do not fit")
-    assert bench.rotation.due()
-    assert len(bench.log.named("rotation_waits")) == 1
+    assert bench.rotation.version == 0

@@ -102,10 +102,12 @@ def test_extra_does_not_speak_beside_security(
         load(monkeypatch, pem, MODE="scram", **USER)
 
 
-def test_extra_does_not_blind_us(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("word", ["false", "False", "f", "0", " 0"])
+def test_extra_does_not_blind_us(monkeypatch: pytest.MonkeyPatch, word: str) -> None:
     """Who wants no certificates verified has to say that it is for development."""
-    name = "PIPELINE_KAFKA__EXTRA__ENABLE_SSL_CERTIFICATE_VERIFICATION"
-    monkeypatch.setenv(name, "false")
+    name = "ENABLE_SSL_CERTIFICATE_VERIFICATION"
+    monkeypatch.setenv(f"PIPELINE_KAFKA__EXTRA__{name}", word)
+    monkeypatch.setenv(f"PIPELINE_KAFKA__PRODUCER_EXTRA__{name}", "true")  # hides nothing
     with pytest.raises(ConfigError, match="lets anybody pass for a broker"):
         load_settings()
     monkeypatch.setenv("PIPELINE_KAFKA__SECURITY__DEVELOPMENT", "true")

@@ -17,7 +17,7 @@ from lanternpipe.errors import (
 from lanternpipe.pipeline import Context
 from lanternpipe.records import TopicPartition
 from lanternpipe.runtime.breaker import Breaker
-from lanternpipe.runtime.commit import AtLeastOnce, Committer, ExactlyOnce
+from lanternpipe.runtime.commit import OUTDATED, AtLeastOnce, Committer, ExactlyOnce
 from lanternpipe.runtime.health import Health
 from lanternpipe.runtime.interval import CommitInterval
 from lanternpipe.runtime.measure import Measures
@@ -129,8 +129,8 @@ class World:
         """Start a process, perhaps after another has died."""
         self.source = FakeSource(self.broker)
         self.source.on_rebuild = self._leave
-        self._outdated = False
-        self._changes_due = self._clients = 0
+        self._version = self._clients = self._changes_due = 0
+        self._denied = False
         self.sink = FakeSink(self.broker) if self.exactly_once else FakePlainSink(self.broker)
         self.health = Health(stuck_after=60.0, log=self.log)
         self.processor = Processor(
@@ -153,7 +153,7 @@ class World:
             breaker=self.breaker,
             stalls=Stalls(self.stall_after),
             ends=lambda: {at: len(log) for at, log in self.broker.logs.items()},
-            outdated=self._take_outdated,
+            version=lambda: self._version,
         )
 
     def _leave(self) -> None:
@@ -161,9 +161,10 @@ class World:
         self.broker.generation += 1
         self.free.update(self.source.assigned)
 
-    def _take_outdated(self) -> bool:
-        outdated, self._outdated = self._outdated, False
-        return outdated
+    def _cut_off(self) -> RefusedFailure | None:
+        if self.processor.outdated:
+            return RefusedFailure(OUTDATED, "new ones are there")
+        return RefusedFailure("_TLS", "brokers do not take us") if self._denied else None
 
     def play(self, script: Script) -> None:
         """Play a script, then calm down until all is done."""
@@ -192,6 +193,7 @@ class World:
             self.check()
             self._moving.clear()
         self.broker.forgive()
+        self._denied = False
         self.source.busy = self.source.quiet = self.sink.stuck = 0
         self.interval.seconds = 0.0
         for _ in range(MOST_CALM_STEPS):
@@ -281,8 +283,12 @@ class World:
 
     def rotate(self) -> None:
         """Certificates are replaced, so that new clients are wanted."""
-        self._outdated = True
+        self._version += 1
         self._changes_due = len(self.log.named("clients_replaced")) + 1
+
+    def deny(self, denied: bool) -> None:
+        """Brokers are known to refuse us, so that nothing is waited for; or not."""
+        self._denied = denied
 
     def busy(self, seeks: int) -> None:
         """Seeks are refused for a while."""
@@ -345,9 +351,16 @@ class World:
 
         if self.exactly_once:
             return ExactlyOnce(
-                self.sink, self.source, deadline=DEADLINE, id_is_shared=False, waiting=wait
+                self.sink,
+                self.source,
+                deadline=DEADLINE,
+                id_is_shared=False,
+                waiting=wait,
+                cut_off=self._cut_off,
             )
-        return AtLeastOnce(self.sink, self.source, deadline=DEADLINE, waiting=wait)
+        return AtLeastOnce(
+            self.sink, self.source, deadline=DEADLINE, waiting=wait, cut_off=self._cut_off
+        )
 
 
 def pick(partitions: Collection[TopicPartition], number: int) -> TopicPartition | None:

@@ -52,6 +52,7 @@ class ReportingProducer:
         self._producer = opened(Producer, self._config)
         self._replaced: list[Producer] = []
         self._rotation = Rotation(security, [self], log=log)
+        self._version = self._rotation.version
         self._clock = clock
         self._looked_at = clock()
 
@@ -64,8 +65,8 @@ class ReportingProducer:
         if self._clock() - self._looked_at > LOOK_SECONDS:
             self._looked_at = self._clock()
             self._rotation.look()
-            if self._rotation.due():
-                self._replace()
+            if self._rotation.version != self._version:
+                self._replace(self._rotation.version)
         for old in self._replaced:
             served(old.poll, 0)
         self._replaced = [old for old in self._replaced if len(old)]
@@ -101,7 +102,7 @@ class ReportingProducer:
             raise failure(error.args[0], f"producing to {topic}") from error
         return True
 
-    def _replace(self) -> None:
+    def _replace(self, version: int) -> None:
         """Open a new client; the old one goes when it has nothing left.
 
         It is emptied first, as well as it goes, since two clients keep no order between them. What
@@ -110,8 +111,9 @@ class ReportingProducer:
         try:
             new = reopened(Producer, self._config)
         except RefusedFailure as failure:  # files that are being replaced once more
-            self._rotation.postpone(str(failure))
+            self._rotation.complain(str(failure))
             return
+        self._version = version
         old = self._producer
         served(old.flush, FLUSH_SECONDS)
         self._replaced.append(old)

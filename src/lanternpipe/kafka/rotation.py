@@ -27,7 +27,10 @@ class Rotation:
     """Looks at the files of the security settings.
 
     A new password goes to the clients as they are. New certificates, and a new secret for tokens,
-    need new clients: ``due`` tells so, once.
+    need new clients.
+
+    Attributes:
+        version: Changes whenever clients have to be replaced.
 
     Args:
         security: Names the files.
@@ -52,7 +55,7 @@ class Rotation:
         self._certificates = self._read_certificates()
         self._expiries = _expiries(security)
         self._complaint = ""
-        self._due = False
+        self.version = 0
 
     def look(self) -> None:
         """Look once; what is half written, or does not fit together, is left alone for now."""
@@ -60,28 +63,19 @@ class Rotation:
             self._look_at_password()
             self._look_at_certificates()
         except ValueError as error:
-            self._complain(str(error))
+            self.complain(str(error))
         else:
             self._complaint = ""
 
-    def due(self) -> bool:
-        """Tell, once, whether clients have to be replaced by new ones."""
-        due, self._due = self._due, False
-        return due
-
-    def postpone(self, reason: str) -> None:
-        """Ask for new clients again, since for a reason they could not be opened."""
-        self._due = True
-        self._complain(reason)
+    def complain(self, text: str) -> None:
+        """Say once what is in the way."""
+        if text != self._complaint:
+            self._log("warning", "rotation_waits", text=text)
+            self._complaint = text
 
     def expiries(self) -> dict[str, float]:
         """Return when the certificates in force end, in seconds since 1970, by whose they are."""
         return self._expiries
-
-    def _complain(self, text: str) -> None:
-        if text != self._complaint:
-            self._log("warning", "rotation_waits", text=text)
-            self._complaint = text
 
     def _look_at_password(self) -> None:
         found = _read([self._security.password_file])
@@ -109,7 +103,7 @@ class Rotation:
         self._log("info", "rotated", what="certificates")
 
     def _outdate(self) -> None:
-        self._due = True
+        self.version += 1
         self._replace()
 
     def _read_certificates(self) -> tuple[bytes, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from lanternpipe.errors import (
     AbortableFailure,
@@ -22,6 +22,10 @@ LONG_FREEZE = 3.0  # seconds of standing still in which a supervisor may have fo
 ABORT_FLUSH_SECONDS = 1.0  # what has no answer by then is not waited for: see `_end`
 # What a record comes back with when its producer has been fenced.
 FENCED_CODES = frozenset({"INVALID_PRODUCER_EPOCH", "PRODUCER_FENCED", "_FENCED"})
+# The code of being cut off by certificates of our own that have been replaced.
+OUTDATED = "_OUTDATED"
+
+CutOff: TypeAlias = Callable[[], RefusedFailure | None]
 
 
 class WorkLostError(Exception):
@@ -101,6 +105,10 @@ class ExactlyOnce:
         id_is_shared: Whether another process could have the same transactional id; if not, being
             fenced only means that the transaction outlived its time-out.
         waiting: Called whenever a call has to be made again.
+        cut_off: Returns why the clients that we have may wait in vain; None: they may not.
+
+    Raises:
+        RefusedFailure: By all methods that wait, when cut off; what was open has to be undone.
     """
 
     def __init__(
@@ -111,12 +119,14 @@ class ExactlyOnce:
         deadline: Deadline,
         id_is_shared: bool,
         waiting: Callable[[str], None],
+        cut_off: CutOff = lambda: None,
     ) -> None:
         self._sink = sink
         self._source = source
         self._deadline = deadline
         self._id_is_shared = id_is_shared
         self._waiting = waiting
+        self._cut_off = cut_off
         self._open = False
         self._unsure = False
         self._frozen = 0.0  # how long the process had stood still when the id was last surely ours
@@ -292,6 +302,10 @@ class ExactlyOnce:
             except RetriableFailure as failure:
                 self._unsure = self._unsure or failure.indefinite
                 self._waiting(failure.code)
+                if cause := self._cut_off():
+                    # Not to be ended by this client, but by the start of the next one.
+                    self._open, self._unsure = False, True
+                    raise cause from failure
             except FencedFailure:
                 # After a long wait the transaction may just as well have expired. Counted in looks,
                 # which a zombie's watchdog did not take: it is to give way to its successor.
@@ -309,6 +323,10 @@ class AtLeastOnce:
         source: Commits the offsets.
         deadline: Ends the process when a client call hangs.
         waiting: Called whenever the broker has to be waited for.
+        cut_off: Returns why the clients that we have may wait in vain; None: they may not.
+
+    Raises:
+        RefusedFailure: By all methods that wait, when cut off.
     """
 
     def __init__(
@@ -318,11 +336,13 @@ class AtLeastOnce:
         *,
         deadline: Deadline,
         waiting: Callable[[str], None],
+        cut_off: CutOff = lambda: None,
     ) -> None:
         self._sink = sink
         self._source = source
         self._deadline = deadline
         self._waiting = waiting
+        self._cut_off = cut_off
 
     def start(self) -> None:
         """Nothing is to be prepared."""
@@ -339,7 +359,7 @@ class AtLeastOnce:
     def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Wait for all acknowledgements, then commit the offsets."""
         while self._flush() > 0:
-            self._waiting("_TIMED_OUT")
+            self._wait("_TIMED_OUT")
         if refusal := self._sink.take_refusal():
             if refusal.no_access:
                 raise refused(refusal)
@@ -349,7 +369,7 @@ class AtLeastOnce:
                 with self._deadline:
                     self._source.commit(offsets)
             except RetriableFailure as failure:
-                self._waiting(failure.code)
+                self._wait(failure.code)
             except AbortableFailure as failure:
                 raise WorkLostError(failure.code) from failure
             except FencedFailure as failure:
@@ -365,9 +385,8 @@ class AtLeastOnce:
         self._sink.take_refusal()
 
     def renew(self) -> None:
-        """Replace the client, all of whose records have arrived."""
-        while self._flush() > 0:
-            self._waiting("_TIMED_OUT")
+        """Replace the client; of what has not arrived nothing is committed."""
+        self._flush()
         self._sink.rebuild()
 
     def serve(self) -> None:
@@ -381,6 +400,11 @@ class AtLeastOnce:
     def close(self, timeout: float) -> None:
         """Wait for acknowledgements up to ``timeout`` seconds, then drop the producer."""
         self._sink.close(timeout)
+
+    def _wait(self, code: str) -> None:
+        self._waiting(code)
+        if cause := self._cut_off():
+            raise cause
 
     def _flush(self) -> int:
         with self._deadline:

@@ -12,6 +12,7 @@ ANSWER_COUNTS_AFTER = 60.0  # seconds; longer than any call was seen to wait
 # Rights that were just given, and certificates that are being replaced, get so many seconds.
 REFUSED_PATIENCE = 10.0
 # A client that renews its login may be refused, and let in again within milliseconds.
+NO_RIGHT = "AUTHORIZATION_FAILED"  # how the codes end of those that have come in
 LOGIN, LOGIN_SECONDS = "_AUTHENTICATION", 1.0
 
 
@@ -66,7 +67,6 @@ class Health:
     def beat(self) -> None:
         """The loop has made a turn."""
         self._beat_at = self._clock()
-        self._confirm()
 
     def joined(self) -> None:
         """An assignment has been received, or whatever else it takes to be ready."""
@@ -87,7 +87,10 @@ class Health:
         if self._refused is None:
             self._refused_since = self._clock()
         self._refused = code, reason
-        self._confirm()
+        certain = code != LOGIN or self._clock() - self._refused_since >= LOGIN_SECONDS
+        if certain and not self._denied:
+            self._denied = True
+            self._log("error", "access_refused", code=code, reason=reason)
 
     @property
     def waits(self) -> bool:
@@ -98,6 +101,11 @@ class Health:
     def denied(self) -> bool:
         """Whether brokers refuse us just now."""
         return self._denied
+
+    @property
+    def refusal(self) -> tuple[str, str] | None:
+        """Why brokers refused us, or may have, when we last heard of it: a code and a reason."""
+        return self._refused
 
     def hopeless(self) -> tuple[str, str] | None:
         """Return why there is no sense in waiting: refused for a while, and never let in.
@@ -127,19 +135,18 @@ class Health:
         if since is not None:
             seconds = round(self._clock() - since, 1)
             self._log("info", "broker_is_back", after_seconds=seconds)
+        self._granted()
+
+    def let_in(self) -> None:
+        """A client has just got in: what was said of logins does not hold any more."""
+        if self._refused is not None and not self._refused[0].endswith(NO_RIGHT):
+            self._granted()
+
+    def _granted(self) -> None:
         denied, self._denied, self._refused = self._denied, False, None
         if denied:
             seconds = round(self._clock() - self._refused_since, 1)
             self._log("info", "access_granted", after_seconds=seconds)
-
-    def _confirm(self) -> None:
-        """Say that we are refused, as soon as that is certain."""
-        if self._refused is None or self._denied:
-            return
-        code, reason = self._refused
-        if code != LOGIN or self._clock() - self._refused_since >= LOGIN_SECONDS:
-            self._denied = True
-            self._log("error", "access_refused", code=code, reason=reason)
 
     def answered(self) -> None:
         """A broker has answered a question beside the flow of records.

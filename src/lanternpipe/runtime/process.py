@@ -15,7 +15,7 @@ from lanternpipe.ports import Log, Source, Tracing
 from lanternpipe.records import Fetched, Records, TopicPartition
 from lanternpipe.runtime.batch import Planner
 from lanternpipe.runtime.breaker import Breaker, Share
-from lanternpipe.runtime.commit import Committer, WorkLostError
+from lanternpipe.runtime.commit import OUTDATED, Committer, WorkLostError
 from lanternpipe.runtime.heal import StallWatch
 from lanternpipe.runtime.health import Health
 from lanternpipe.runtime.hops import due, has_hopped, ready, unwrapped
@@ -132,7 +132,7 @@ class Processor:
         hops: Container[str] = (),
         stalls: Stalls | None = None,
         ends: Callable[[], Mapping[TopicPartition, int]] = dict,
-        outdated: Callable[[], bool] = lambda: False,
+        version: Callable[[], int] = lambda: 0,
     ) -> None:
         self.measures = measures or Measures(clock)
         self._tracing = tracing or NoTracing()
@@ -177,8 +177,9 @@ class Processor:
             clock=self.measures.now,
         )
         self._pause = pause
-        self._outdated = outdated
-        self._change = self._refused = False  # what is to be done before the next turn
+        self._wanted_version = version
+        self._version = version()
+        self._refused = False  # and have not begun again since
         self._log = log
         self._rebalance = Rebalance(self.work, self.measures, health, log)
         self._start = PartitionStart(
@@ -226,16 +227,22 @@ class Processor:
             self._turn()
         except RefusedFailure as failure:
             # Rights come and go while we run: a restart would not bring them back.
-            self._health.refused(failure.code, failure.message)
+            if failure.code != OUTDATED:
+                self._health.refused(failure.code, failure.message)
             with suppress(RefusedFailure):  # of a producer that is not let in either
                 self._begin_again()
             self._look()
             self._pause(REFUSED_PAUSE)
 
+    @property
+    def outdated(self) -> bool:
+        """Whether the clients' certificates have been replaced by newer ones."""
+        return self._version != self._wanted_version()
+
     def _change_clients(self) -> None:
-        began = self.measures.now()
+        began, version = self.measures.now(), self._wanted_version()
         self.work.change_clients()
-        self._change = False
+        self._version = version
         self._health.flows()  # what the old ones were refused does not matter any more
         self._log("info", "clients_replaced", seconds=round(self.measures.now() - began, 3))
 
@@ -246,8 +253,7 @@ class Processor:
 
     def _turn(self) -> None:
         self._health.beat()
-        self._change = self._change or self._outdated()
-        if self._change:
+        if self.outdated:
             self._change_clients()
         self.steer()
         fetched = self._fetch()

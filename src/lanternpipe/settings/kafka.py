@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -34,10 +35,10 @@ OWNED_CLIENT_KEYS = frozenset(
 
 # What settings of our own say as soon as SECURITY has a mode.
 SECURITY_KEYS = ("security.", "sasl.", "ssl.", "https.", "enable.ssl.", "enable.sasl.")
-# What would let anybody pass for a broker.
+# What would let anybody pass for a broker, in all words that librdkafka takes for it.
 BLIND = {
-    "enable.ssl.certificate.verification": "false",
-    "ssl.endpoint.identification.algorithm": "none",
+    "enable.ssl.certificate.verification": ("false", "f", "0"),
+    "ssl.endpoint.identification.algorithm": ("none",),
 }
 
 
@@ -91,9 +92,9 @@ class KafkaSettings(Section):
 
     @model_validator(mode="after")
     def _security(self) -> KafkaSettings:
-        everything = {**self.extra, **self.consumer_extra, **self.producer_extra}
-        for key, value in everything.items():
-            if BLIND.get(key) == value.lower() and not self.security.development:
+        extras = (self.extra, self.consumer_extra, self.producer_extra)
+        for key, value in chain.from_iterable(extra.items() for extra in extras):
+            if value.strip().lower() in BLIND.get(key, ()) and not self.security.development:
                 raise ValueError(
                     f"{key}={value} lets anybody pass for a broker; where that does not matter, "
                     "say SECURITY__DEVELOPMENT=true"
