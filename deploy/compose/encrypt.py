@@ -18,7 +18,10 @@ DEPLOY = Path(__file__).parents[1]
 SECURED = Path(__file__).with_name("secured")
 SECRETS = "/secrets"
 CA = f"{SECRETS}/ca.crt"
-USER, PASSWORD_FILE = "prometheus", f"{SECRETS}/metrics-password"  # pragma: allowlist secret
+USER = "prometheus"
+OF_PROGRAMS = f"{SECRETS}/metrics-password"
+OF_MONITORING = f"{SECRETS}/machines-password"
+PROGRAMS = {"producer", "processor", "lag"}
 # Ports of numbers alone, whose servers have no certificate; nobody outside reaches them.
 OPEN = {"kafka", "otel-collector"}
 # Reached by the Collector and Grafana alone, which do not log in.
@@ -63,7 +66,7 @@ def datasources(given: Tree) -> Tree:
         secure = {"tlsCACert": f"$__file{{{CA}}}"}
         if name not in WITHOUT_LOGIN:
             each |= {"basicAuth": True, "basicAuthUser": USER}
-            secure["basicAuthPassword"] = f"$__file{{{PASSWORD_FILE}}}"
+            secure["basicAuthPassword"] = f"$__file{{{OF_MONITORING}}}"
         each["secureJsonData"] = secure
     return found
 
@@ -71,7 +74,8 @@ def datasources(given: Tree) -> Tree:
 def _client(name: str) -> Tree:
     found: Tree = {"scheme": "https", "tls_config": {"ca_file": CA, "server_name": name}}
     if name not in WITHOUT_LOGIN:
-        found["basic_auth"] = {"username": USER, "password_file": PASSWORD_FILE}
+        file = OF_PROGRAMS if name in PROGRAMS else OF_MONITORING
+        found["basic_auth"] = {"username": USER, "password_file": file}
     return found
 
 

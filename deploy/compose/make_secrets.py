@@ -1,7 +1,8 @@
 """Makes what the secured stack keeps secret, where it is missing: its service ``secrets``.
 
-Every reader has a volume of its own and finds in it no more than it needs. What is made stays in
-the volumes of Docker, which only root can read on this machine; nothing comes into the project.
+Every program has a volume of its own and finds in it no more than it needs; the servers of the
+monitoring share one. What is made stays in the volumes of Docker, which only root can read on this
+machine; nothing comes into the project.
 
     docker compose run --rm secrets --rotate     new certificates, and new passwords for Kafka
     docker compose run --rm users                the broker learns these passwords
@@ -31,8 +32,9 @@ REPLAYER = "replayer"
 USERS = (*PROGRAMS.values(), REPLAYER)
 WATCH = "watch"
 WATCHERS = ("prometheus", "alertmanager", "grafana", "loki", "tempo", "otel-collector")
-# Who may look: people at Grafana, Prometheus and Alertmanager; and Prometheus at all others.
-PEOPLE, MACHINES = ADMIN, "prometheus"
+# Who may look: people at Grafana, Prometheus and Alertmanager, machines of the monitoring there
+# too; and Prometheus at our programs, each of which knows that password.
+PEOPLE, MACHINES, SCRAPES = ADMIN, "prometheus", "scrapes"
 # Each in a volume that nobody else mounts, so that no more than these bits can protect: their
 # readers run as users of their own, who are not ours.
 READABLE = 0o644
@@ -117,7 +119,7 @@ def make(
     vault = Vault(folder, rotate=rotate, token=token)
     vault.issue([ADMIN], [*PROGRAMS, *WATCHERS], now)
     users = {name: vault.password(name, rotates=True) for name in USERS}
-    machines = vault.password(MACHINES)
+    scrapes = vault.password(SCRAPES)
     logins = {name: vault.hashed(name) for name in (PEOPLE, MACHINES)}
 
     vault.hand_out(BROKER, {"kafka.pem": vault.keystore()})
@@ -125,11 +127,12 @@ def make(
     vault.hand_out(ADMIN, {**vault.pair(ADMIN, "tls"), **passwords})
     vault.hand_out(REPLAYER, {"password": users[REPLAYER]})
     for service, user in PROGRAMS.items():
-        own = {"password": users[user], "metrics-password": machines}
+        own = {"password": users[user], "metrics-password": scrapes}
         vault.hand_out(service, {**vault.pair(service, "tls"), **own})
     watched = {
         "password": vault.password(PEOPLE),
-        "metrics-password": machines,
+        "metrics-password": scrapes,
+        "machines-password": vault.password(MACHINES),
         "http.yml": HTTP_CLIENT.encode(),
         "prometheus-web.yml": web_config("prometheus", logins).encode(),
         "alertmanager-web.yml": web_config("alertmanager", logins).encode(),
@@ -152,7 +155,7 @@ def web_config(name: str, logins: dict[str, bytes]) -> str:
 
 # How their own tools ask whether they are well.
 HTTP_CLIENT = (
-    f"basic_auth: {{username: {MACHINES}, password_file: {FOLDER}/metrics-password}}\n"
+    f"basic_auth: {{username: {MACHINES}, password_file: {FOLDER}/machines-password}}\n"
     f"tls_config: {{ca_file: {FOLDER}/ca.crt}}\n"
 )
 

@@ -17,6 +17,7 @@ ROLES: Final = {
     "replayer": "looks at dead letters and replays them",
     "observer": "looks at everything and changes nothing",
 }
+NOBODY: Final = ("User:", "User:*")  # or everybody, whose rights are not ours to give
 REPLAY_ID_SUFFIX = ":dlq-replay"
 
 
@@ -32,7 +33,7 @@ def principals(given: list[str]) -> dict[str, str]:
     found = {role: f"User:{role}" for role in ROLES}
     for each in given:
         role, _, principal = each.partition("=")
-        if role not in ROLES or not principal.startswith("User:") or principal == "User:":
+        if role not in ROLES or not principal.startswith("User:") or principal in NOBODY:
             raise ConfigError(
                 f"--principal {each}: must be one of {', '.join(ROLES)}, and who that is, as in "
                 "processor=User:alice"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,8 +13,14 @@ from typing import Any
 
 from lanternpipe.assembly import ProcessorApp, build_processor
 from lanternpipe.codec.json import JsonCodec
-from lanternpipe.errors import ConfigError, LanternpipeError, Reject, RetriableFailure
-from lanternpipe.kafka.entry import Access, check_access, wait_for_broker, why_not
+from lanternpipe.errors import (
+    ConfigError,
+    LanternpipeError,
+    RefusedFailure,
+    Reject,
+    RetriableFailure,
+)
+from lanternpipe.kafka.entry import PATIENCE, Access, check_access, wait_for_broker, why_not
 from lanternpipe.kafka.rotation import LOOK_SECONDS
 from lanternpipe.kafka.topics import verify
 from lanternpipe.pipeline import Pipeline
@@ -32,6 +39,7 @@ from lanternpipe.telemetry.setup import traces
 from lanternpipe.topology import declared_topics, topic_names
 
 LEAVE_SECONDS = 3.0
+ACCESS_EVERY = 1.0  # seconds between questions what we may do
 ASK_WHY_EVERY = 5.0  # seconds between questions why no broker can be reached
 
 
@@ -187,6 +195,7 @@ def wait_for_topics(
     declared = declared_topics(settings, pipeline)
     access = Access((), [sent_to]) if sent_to else processor_access(settings, pipeline)
     wanted = [each for each in declared if each.name in {*access.reads, *access.writes}]
+    refused_until = math.inf
     while True:
         admin = wait_for_broker(settings.kafka, log=log, stopping=stopping, beat=beat)
         if admin is None:
@@ -196,6 +205,14 @@ def wait_for_topics(
             warnings = verify(admin, wanted)
         except RetriableFailure:
             continue  # it has just gone away; said once by the next wait
+        except RefusedFailure as failure:
+            if time.monotonic() > refused_until or stopping():
+                raise
+            if refused_until == math.inf:
+                log("error", "access_refused", code=failure.code, reason=failure.message)
+                refused_until = time.monotonic() + PATIENCE
+            time.sleep(ACCESS_EVERY)
+            continue
         for warning in warnings:
             log("warning", "topic_differs", text=warning)
         return True

@@ -28,9 +28,10 @@ from lanternpipe.kafka.stats import StatisticsWatch
 from lanternpipe.pipeline import Pipeline, Topic
 from lanternpipe.ports import Log, Source, Tracing
 from lanternpipe.publish import Identity, certificate_samples, samples
+from lanternpipe.runtime.acknowledged import AtLeastOnce
 from lanternpipe.runtime.batch import Planner
 from lanternpipe.runtime.breaker import Breaker
-from lanternpipe.runtime.commit import OUTDATED, AtLeastOnce, Committer, CutOff, ExactlyOnce
+from lanternpipe.runtime.commit import OUTDATED, Committer, CutOff, ExactlyOnce
 from lanternpipe.runtime.deadletter import DeadLetters
 from lanternpipe.runtime.health import Health
 from lanternpipe.runtime.interval import CommitInterval

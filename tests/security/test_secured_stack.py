@@ -232,8 +232,8 @@ def test_secrets_are_kept_and_can_be_renewed(tmp_path: Path) -> None:
         name for name in first if name.endswith(("ca.crt", "ca.key"))
     }
     assert {name for name in same if "password" in name} == {
-        "master/admin.password",
-        "master/prometheus.password",
+        *(f"master/{login}.password" for login in ("admin", "prometheus", "scrapes")),
+        "watch/machines-password",
         "watch/password",
         *(f"{reader}/metrics-password" for reader in ("producer", "processor", "lag", "watch")),
     }

@@ -71,7 +71,9 @@ def test_other_principals() -> None:
     assert principals(["processor=User:CN=alice"])["processor"] == "User:CN=alice"
 
 
-@pytest.mark.parametrize("given", ["alice", "processor=alice", "boss=User:a", "processor=User:"])
+@pytest.mark.parametrize(
+    "given", ["alice", "processor=alice", "boss=User:a", "processor=User:", "processor=User:*"]
+)
 def test_a_malformed_principal_is_refused(given: str) -> None:
     """The message shows it, and what would be right."""
     with pytest.raises(ConfigError, match=r"--principal .*must be one of producer"):

@@ -13,7 +13,8 @@ from lanternpipe.errors import ConfigError, LanternpipeError
 from lanternpipe.pipeline import Topic
 from lanternpipe.produce import events_of_lines
 from lanternpipe.records import TopicPartition
-from lanternpipe.runtime.commit import AtLeastOnce, ExactlyOnce
+from lanternpipe.runtime.acknowledged import AtLeastOnce
+from lanternpipe.runtime.commit import ExactlyOnce
 from lanternpipe.settings import KafkaSettings, Settings
 from lanternpipe.testing.doubles import LogBook
 from logins.pipeline import pipeline as logins

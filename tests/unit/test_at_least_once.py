@@ -6,7 +6,8 @@ import pytest
 
 from lanternpipe.errors import AbortableFailure, FatalFailure, RetriableFailure
 from lanternpipe.records import Outgoing, TopicPartition
-from lanternpipe.runtime.commit import AtLeastOnce, WorkLostError
+from lanternpipe.runtime.acknowledged import AtLeastOnce
+from lanternpipe.runtime.commit import WorkLostError
 from lanternpipe.testing.fake_broker import FakeBroker
 from lanternpipe.testing.fake_sink import FakePlainSink
 from lanternpipe.testing.fake_source import FakeSource

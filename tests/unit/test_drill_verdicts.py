@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from lanternpipe.records import Outgoing, Records, TopicPartition
-from lanternpipe.runtime.commit import AtLeastOnce, ExactlyOnce, WorkLostError
+from lanternpipe.runtime.acknowledged import AtLeastOnce
+from lanternpipe.runtime.commit import ExactlyOnce, WorkLostError
 from lanternpipe.runtime.positions import Positions
 from lanternpipe.runtime.process import Processor
 from lanternpipe.testing import Drill, DrillError

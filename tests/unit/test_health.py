@@ -121,7 +121,7 @@ def test_a_refusal_is_said_once_and_its_end_once() -> None:
 
 
 def test_a_login_that_succeeds_at_once_again_was_not_refused() -> None:
-    """A client that renews its login may be refused and let in within milliseconds."""
+    """A client that renews its login may be refused once; it has to be told again to count."""
     bench = Bench()
     bench.health.joined()
     bench.health.refused("_AUTHENTICATION", "wrong state")
@@ -132,8 +132,27 @@ def test_a_login_that_succeeds_at_once_again_was_not_refused() -> None:
     bench.health.refused("_AUTHENTICATION", "wrong state")
     bench.clock.now += 1.0
     bench.health.beat()
+    assert bench.health.ready().ok
+    bench.health.refused("_AUTHENTICATION", "wrong state")
     assert not bench.health.ready().ok
     assert bench.events == ["access_refused"]
+
+
+@pytest.mark.parametrize(
+    ("code", "ended"),
+    [("_AUTHENTICATION", True), ("_TLS", True), ("TOPIC_AUTHORIZATION_FAILED", False)],
+)
+def test_who_has_been_let_in_was_not_refused_the_door(code: str, ended: bool) -> None:
+    """A client that gets in ends what was said of logins and certificates, and not of rights."""
+    bench = Bench()
+    for _ in range(2):
+        bench.health.refused(code, "no")
+        bench.clock.now += 2.0
+    assert bench.health.denied
+    bench.health.let_in()
+    assert bench.health.denied is not ended
+    bench.clock.now += 20.0
+    assert (bench.health.hopeless() is None) is ended
 
 
 def test_who_was_never_let_in_gives_up() -> None:

@@ -16,8 +16,9 @@ from lanternpipe.errors import (
 )
 from lanternpipe.pipeline import Context
 from lanternpipe.records import TopicPartition
+from lanternpipe.runtime.acknowledged import AtLeastOnce
 from lanternpipe.runtime.breaker import Breaker
-from lanternpipe.runtime.commit import OUTDATED, AtLeastOnce, Committer, ExactlyOnce
+from lanternpipe.runtime.commit import OUTDATED, Committer, ExactlyOnce
 from lanternpipe.runtime.health import Health
 from lanternpipe.runtime.interval import CommitInterval
 from lanternpipe.runtime.measure import Measures

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from lanternpipe.cli import dlq, operate, run
 from lanternpipe.cli.verb import Verbs
-from lanternpipe.errors import LanternpipeError, RefusedFailure, RetriableFailure
+from lanternpipe.errors import ConfigError, LanternpipeError, RefusedFailure, RetriableFailure
 from lanternpipe.exit_codes import exit_code
 from lanternpipe.version import VERSION
 
@@ -40,8 +40,12 @@ def _looked_into(failure: RetriableFailure) -> tuple[LanternpipeError, str]:
     from lanternpipe.environment import load_settings
     from lanternpipe.kafka.entry import why_not
 
-    kafka = load_settings().kafka
-    if denial := why_not(kafka):
+    try:
+        kafka = load_settings().kafka
+        denial = why_not(kafka)
+    except ConfigError:  # files that are just being replaced
+        return failure, str(failure)
+    if denial:
         refused = RefusedFailure(*denial)
         return refused, str(refused)
     asked = f"asked {kafka.bootstrap_servers}; is PIPELINE_KAFKA__BOOTSTRAP_SERVERS right?"

@@ -15,7 +15,7 @@ from confluent_kafka import (
 from confluent_kafka import TopicPartition as ClientPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec, ResourceType
 
-from lanternpipe.errors import ConfigError, RetriableFailure
+from lanternpipe.errors import ConfigError, FatalFailure, RetriableFailure
 from lanternpipe.kafka.clients import Events, opened
 from lanternpipe.kafka.config import Config
 from lanternpipe.kafka.errors import REFUSED, failure, mapped
@@ -40,8 +40,8 @@ class LogEnds:
 
     def log_in_with(self, username: str, password: str) -> None:
         """Use this from the next login on."""
-        if self._admin is not None:
-            self._admin.set_sasl_credentials(username, password)
+        if (admin := self._admin) is not None:  # another thread may renew it
+            admin.set_sasl_credentials(username, password)
 
     def renew(self) -> None:
         """Use a new client from the next question on."""
@@ -93,7 +93,8 @@ class LogEnds:
         return Backlog(records, min(stamps, default=0))
 
     def _client(self) -> AdminClient:
-        if self._admin is None:
+        admin = self._admin
+        if admin is None:
             try:
                 admin = open_admin(self._config, log=self._log)
             except ConfigError as error:  # files that are being replaced do not fit together yet
@@ -102,8 +103,8 @@ class LogEnds:
             with mapped("connecting"):
                 admin.list_topics(timeout=REQUEST_SECONDS)
             self._admin = admin
-        self._admin.poll(0)  # serves log lines and errors, which would pile up
-        return self._admin
+        admin.poll(0)  # serves log lines and errors, which would pile up
+        return admin
 
     def _list(
         self,
@@ -215,7 +216,10 @@ def broker_setting(admin: AdminClient, name: str) -> str:
         broker = min(admin.list_topics(timeout=REQUEST_SECONDS).brokers)
     resource = ConfigResource(ResourceType.BROKER, str(broker))
     (future,) = admin.describe_configs([resource], request_timeout=REQUEST_SECONDS).values()
-    return str(answer(future, "reading the settings of a broker")[name].value)
+    told = answer(future, "reading the settings of a broker")
+    if name not in told:
+        raise FatalFailure("UNKNOWN_CONFIG", f"the broker does not tell its {name}")
+    return str(told[name].value)
 
 
 def describe_partitions(client: Any, topic: str) -> list[TopicPartition]:

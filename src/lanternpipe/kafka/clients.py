@@ -134,5 +134,6 @@ def opened(kind: Callable[[dict[str, Any]], Client], config: dict[str, Any]) -> 
         told = error.args[0]
         text = told.str() if isinstance(told, KafkaError) else str(told)
         raise ConfigError(
-            f"PIPELINE_KAFKA__…EXTRA__…: {text}; librdkafka's CONFIGURATION.md has the right form"
+            f"PIPELINE_KAFKA__…: {text}; for what EXTRA__… says, librdkafka's CONFIGURATION.md has "
+            "the right form"
         ) from error

@@ -136,11 +136,17 @@ def denied(kafka: KafkaSettings, told: Sequence[Denial] = ()) -> Denial | None:
         kafka: The connection.
         told: What the client has said about it.
     """
-    addresses = [each.strip() for each in kafka.bootstrap_servers.split(",") if each.strip()]
-    seen = [knock(address, kafka.security, KNOCK_SECONDS) for address in addresses[:FEW]]
+    if by_extra(kafka):
+        return told[-1] if told else None
+    seen = [knock(each, kafka.security, KNOCK_SECONDS) for each in kafka.servers[:FEW]]
     if any(each.problem is None for each in seen):  # as far as one gets without a password
         return told[-1] if told else None
     return next((_as_denial(each) for each in seen if each.refused), None)
+
+
+def by_extra(kafka: KafkaSettings) -> bool:
+    """Tell whether how we get in is said in librdkafka's own words, which only it understands."""
+    return "security.protocol" in kafka.extra
 
 
 def _as_denial(seen: Seen) -> Denial:

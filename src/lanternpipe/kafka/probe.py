@@ -25,6 +25,8 @@ SASL_HANDSHAKE, VERSION = 17, 1
 UNSUPPORTED_MECHANISM, NO_SASL_HERE = 33, 34
 LONGEST_ANSWER = 65_536
 TLS_ALERT = b"\x15\x03"
+# Alerts about what we have shown, or have not.
+ABOUT_OURS = ("certificate", "unknown ca", "handshake failure", "access denied")
 NO_MECHANISM = "NONE"  # asked for by those who would use none, to learn what there is
 
 
@@ -93,7 +95,8 @@ def knock(address: str, security: SecuritySettings, timeout: float) -> Seen:
 
 def host_and_port(address: str) -> tuple[str, int]:
     """Split an address; Kafka's port where it names none."""
-    host, _, port = address.removeprefix("//").rpartition(":")
+    address = address.rpartition("//")[2]  # the client takes SSL://host:port as well
+    host, _, port = address.rpartition(":")
     if not host or not port.isdecimal():
         return address.strip("[]"), 9092
     return host.strip("[]"), int(port)
@@ -128,7 +131,8 @@ def _encrypted(
     # Python 3.13 asks more of certificates than the client does, which we look for.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if security.cert_file:
-        context.load_cert_chain(security.cert_file, security.key_file)
+        # A passphrase would be asked for at the terminal.
+        context.load_cert_chain(security.cert_file, security.key_file, password="")
     try:
         encrypted = context.wrap_socket(line, server_hostname=host)
     except ssl.SSLCertVerificationError as error:
@@ -169,7 +173,11 @@ def _broken(
 ) -> _FailedError:
     reason = (getattr(error, "reason", None) or error.strerror or type(error).__name__).lower()
     if "alert" in reason:
-        return _ours_refused(address, reason, security)
+        told = reason.replace("_", " ")
+        if any(word in told for word in ABOUT_OURS):
+            return _ours_refused(address, told, security)
+        cure = "compare the versions of TLS on both sides"
+        return _FailedError("connect", f"{address} ends the TLS handshake ({told})", cure)
     if isinstance(error, TimeoutError) or not _speaks_openly(address, timeout):
         return _silent(address, error)
     return _FailedError(
@@ -179,9 +187,8 @@ def _broken(
     )
 
 
-def _ours_refused(address: str, reason: str, security: SecuritySettings) -> _FailedError:
+def _ours_refused(address: str, told: str, security: SecuritySettings) -> _FailedError:
     """Return what an alert of the broker means: what it does not like comes from us."""
-    told = reason.replace("_", " ")
     if security.cert_file is None:
         return _FailedError(
             "tls",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -51,6 +52,7 @@ class ReportingProducer:
         self._config = {**config, **events.hooks(), **reporting}
         self._producer = opened(Producer, self._config)
         self._replaced: list[Producer] = []
+        self._rotating = threading.Lock()
         self._rotation = Rotation(security, [self], log=log)
         self._version = self._rotation.version
         self._clock = clock
@@ -62,14 +64,11 @@ class ReportingProducer:
 
     def poll(self, timeout: float) -> None:
         """Serve delivery reports, waiting up to ``timeout`` seconds for one."""
-        if self._clock() - self._looked_at > LOOK_SECONDS:
-            self._looked_at = self._clock()
-            self._rotation.look()
-            if self._rotation.version != self._version:
-                self._replace(self._rotation.version)
-        for old in self._replaced:
-            served(old.poll, 0)
-        self._replaced = [old for old in self._replaced if len(old)]
+        if self._rotating.acquire(blocking=False):  # one thread is enough
+            try:
+                self._rotate()
+            finally:
+                self._rotating.release()
         served(self._producer.poll, timeout)
 
     def flush(self, timeout: float) -> int:
@@ -101,6 +100,16 @@ class ReportingProducer:
         except KafkaException as error:
             raise failure(error.args[0], f"producing to {topic}") from error
         return True
+
+    def _rotate(self) -> None:
+        if self._clock() - self._looked_at > LOOK_SECONDS:
+            self._looked_at = self._clock()
+            self._rotation.look()
+            if self._rotation.version != self._version:
+                self._replace(self._rotation.version)
+        for old in self._replaced:
+            served(old.poll, 0)
+        self._replaced = [old for old in self._replaced if len(old)]
 
     def _replace(self, version: int) -> None:
         """Open a new client; the old one goes when it has nothing left.

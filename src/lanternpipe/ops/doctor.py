@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from lanternpipe.errors import LanternpipeError, RefusedFailure
 from lanternpipe.kafka.admin import LogEnds, broker_setting, group_offsets, open_admin
 from lanternpipe.kafka.config import client_config
-from lanternpipe.kafka.entry import Access, check_access, why_not
+from lanternpipe.kafka.entry import Access, by_extra, check_access, why_not
 from lanternpipe.kafka.probe import Seen, knock
 from lanternpipe.kafka.topics import DeclaredTopic, differences, relations, topic_config
 from lanternpipe.ops.lag import LagReader
@@ -81,15 +81,17 @@ def examine(
     """
     settings = patient.settings
     yield from of_settings(settings)
-    seen = [
-        knock(address.strip(), settings.kafka.security, KNOCK_SECONDS)
-        for address in settings.kafka.bootstrap_servers.split(",")
-    ]
+    kafka = settings.kafka
+    seen = []
+    if by_extra(kafka):
+        yield Finding("brokers", "skipped", "EXTRA says how to get in")
+    else:
+        seen = [knock(address, kafka.security, KNOCK_SECONDS) for address in kafka.servers]
     for each in seen:
         yield from of_broker(each, clock())
-    denial = why_not(settings.kafka)
-    if denial is None and any(each.problem is None for each in seen):
-        yield Finding("login", "ok", f"as {settings.kafka.security.username or 'nobody special'}")
+    denial = why_not(kafka)
+    if denial is None and (not seen or any(each.problem is None for each in seen)):
+        yield Finding("login", "ok", f"as {kafka.security.username or 'nobody special'}")
         for what, look in (
             ("topics", _topics),
             ("rights", _rights),

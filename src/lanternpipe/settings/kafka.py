@@ -39,6 +39,7 @@ SECURITY_KEYS = ("security.", "sasl.", "ssl.", "https.", "enable.ssl.", "enable.
 BLIND = {
     "enable.ssl.certificate.verification": ("false", "f", "0"),
     "ssl.endpoint.identification.algorithm": ("none",),
+    "security.protocol": ("sasl_plaintext",),
 }
 
 
@@ -90,14 +91,19 @@ class KafkaSettings(Section):
             )
         return keys
 
+    @property
+    def servers(self) -> list[str]:
+        """Return the brokers to start from, one by one."""
+        return [each.strip() for each in self.bootstrap_servers.split(",") if each.strip()]
+
     @model_validator(mode="after")
     def _security(self) -> KafkaSettings:
         extras = (self.extra, self.consumer_extra, self.producer_extra)
         for key, value in chain.from_iterable(extra.items() for extra in extras):
             if value.strip().lower() in BLIND.get(key, ()) and not self.security.development:
                 raise ValueError(
-                    f"{key}={value} lets anybody pass for a broker; where that does not matter, "
-                    "say SECURITY__DEVELOPMENT=true"
+                    f"{key}={value} lets anybody pass for a broker, who then knows what proves who "
+                    "we are; where that does not matter, say SECURITY__DEVELOPMENT=true"
                 )
             if self.security.mode != "plaintext" and key.startswith(SECURITY_KEYS):
                 raise ValueError(

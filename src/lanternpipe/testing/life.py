@@ -11,8 +11,9 @@ from typing import Any
 from lanternpipe.assembly import build_breaker, build_planner
 from lanternpipe.pipeline import Context, Pipeline, Skip
 from lanternpipe.records import Fetched, Records
+from lanternpipe.runtime.acknowledged import AtLeastOnce
 from lanternpipe.runtime.batch import Planner
-from lanternpipe.runtime.commit import AtLeastOnce, Committer, ExactlyOnce
+from lanternpipe.runtime.commit import Committer, ExactlyOnce
 from lanternpipe.runtime.health import Health
 from lanternpipe.runtime.interval import CommitInterval
 from lanternpipe.runtime.measure import Measures
