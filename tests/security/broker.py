@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from confluent_kafka.admin import (
     AclBinding,
@@ -105,9 +106,13 @@ class SecuredBroker:
             for future in self.admin.alter_user_scram_credentials([change]).values():
                 future.result(10)
 
-    def grant(self, user: str, operation: str, kind: str, name: str) -> None:
-        """Let a user do something with what bears a name, or with all by ``*``."""
-        for future in self.admin.create_acls([_binding(user, operation, kind, name)]).values():
+    def grant(self, user: str, operation: str, kind: str, name: str, **more: Any) -> None:
+        """Let a user do something with what bears a name, or with all by ``*``.
+
+        Or not, by ``permission``; or from one ``host`` alone.
+        """
+        wanted = _binding(user, operation, kind, name, **more)
+        for future in self.admin.create_acls([wanted]).values():
             future.result(10)
 
     def revoke(self, user: str, operation: str, kind: str, name: str) -> None:
@@ -207,15 +212,17 @@ def properties(files: Files, keystores: dict[str, Path], issuer: Issuer) -> dict
     return found
 
 
-def _binding(user: str, operation: str, kind: str, name: str) -> AclBinding:
+def _binding(
+    user: str, operation: str, kind: str, name: str, *, host: str = "*", permission: str = "ALLOW"
+) -> AclBinding:
     return AclBinding(
         ResourceType[kind],
         name,
         ResourcePatternType.LITERAL,
         f"User:{user}",
-        "*",
+        host,
         AclOperation[operation],
-        AclPermissionType.ALLOW,
+        AclPermissionType[permission],
     )
 
 

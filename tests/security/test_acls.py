@@ -91,9 +91,13 @@ def test_what_is_not_declared_is_told_and_taken_back_on_demand(
     with Deployment.on(secured.cluster, unique("prune"), tmp_path, QUICK, partitions=1) as found:
         assert run(found, "topics", "apply", "--acls", *who).returncode == 0
         secured.grant(user, "READ", "TOPIC", found.output)
+        secured.grant(user, "WRITE", "TOPIC", found.output, permission="DENY")
+        secured.grant(user, "ALTER", "TOPIC", found.output, host="10.0.0.1")
         told = run(found, "topics", "diff", "--acls", *who)
         assert told.returncode == 1
         assert f"User:{user} may read topic {found.output}: not declared" in told.stdout
+        assert f"User:{user} may not write topic {found.output}: not declared" in told.stdout
+        assert f"may alter topic {found.output} from 10.0.0.1: not declared" in told.stdout
         kept = run(found, "topics", "apply", "--acls", *who)
         assert (kept.returncode, "taken back" in kept.stdout) == (1, False)
         pruned = run(found, "topics", "apply", "--acls", "--prune", *who)

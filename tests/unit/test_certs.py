@@ -15,7 +15,7 @@ import pytest
 from lanternpipe.certificates import Authority, read
 from lanternpipe.cli import main
 from lanternpipe.errors import ConfigError
-from lanternpipe.ops.certs import AUTHORITY_DAYS, CLIENTS, make_certs
+from lanternpipe.ops.certs import AUTHORITY_DAYS, CLIENTS, DAYS, make_certs
 
 NOW = datetime.now(UTC)
 HANDSHAKE_SECONDS = 10.0
@@ -133,7 +133,7 @@ def test_ended_ones_are_issued_anew(tmp_path: Path) -> None:
     make_certs(tmp_path, now=NOW)
     before = contents(tmp_path)
 
-    make_certs(tmp_path, now=NOW + timedelta(days=31))
+    make_certs(tmp_path, now=NOW + timedelta(days=DAYS + 1))
     later = contents(tmp_path)
     make_certs(tmp_path, now=NOW + timedelta(days=AUTHORITY_DAYS + 1))
     latest = contents(tmp_path)

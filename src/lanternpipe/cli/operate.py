@@ -141,8 +141,8 @@ def add(verbs: Verbs) -> None:
     added.add_argument(
         "--days",
         type=arguments.positive,
-        default=30.0,
-        help="how long new ones are in force (default 30); the authority is for 365",
+        default=60.0,
+        help="how long new ones are in force (default 60); the authority is for 365",
     )
     added.add_argument("--rotate", action="store_true", help="issue new ones by the same authority")
     added.add_argument("--json", action="store_true", help="for programs")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from confluent_kafka.admin import (
     AclBinding,
@@ -22,7 +22,7 @@ ANY_HOST = "*"
 
 
 class DeclaredAcl(NamedTuple):
-    """One thing that somebody may do, from any host.
+    """One thing that somebody may do, or may not; we declare only what they may, from any host.
 
     Attributes:
         principal: Who, as ``User:processor``.
@@ -30,6 +30,8 @@ class DeclaredAcl(NamedTuple):
         kind: With what kind of resource.
         name: With which.
         prefixed: Whether ``name`` is how the names begin.
+        host: From where.
+        denied: Whether they may not.
     """
 
     principal: str
@@ -37,12 +39,16 @@ class DeclaredAcl(NamedTuple):
     kind: str
     name: str
     prefixed: bool = False
+    host: str = ANY_HOST
+    denied: bool = False
 
     def __str__(self) -> str:
         """Return it in plain words."""
+        may = "may not" if self.denied else "may"
         kind = self.kind.replace("_", " ")
         which = f"{self.name}…" if self.prefixed else self.name
-        return f"{self.principal} may {self.operation.replace('_', ' ')} {kind} {which}"
+        where = "" if self.host == ANY_HOST else f" from {self.host}"
+        return f"{self.principal} {may} {self.operation.replace('_', ' ')} {kind} {which}{where}"
 
 
 class AclDifferences(NamedTuple):
@@ -124,9 +130,9 @@ def _of(admin: AdminClient, principal: str) -> list[DeclaredAcl]:
         None,  # type: ignore[arg-type]  # any name; the client's types forget it
         ResourcePatternType.ANY,
         principal,
-        ANY_HOST,
+        None,  # type: ignore[arg-type]  # any host
         AclOperation.ANY,
-        AclPermissionType.ALLOW,
+        AclPermissionType.ANY,
     )
     future = admin.describe_acls(everything, request_timeout=REQUEST_SECONDS)
     found = answer(future, "reading rights")
@@ -137,34 +143,28 @@ def _of(admin: AdminClient, principal: str) -> list[DeclaredAcl]:
             each.restype.name.lower(),
             each.name,
             each.resource_pattern_type is ResourcePatternType.PREFIXED,
+            each.host,
+            each.permission_type is AclPermissionType.DENY,
         )
         for each in found
     ]
 
 
-def _pattern(acl: DeclaredAcl) -> ResourcePatternType:
-    return ResourcePatternType.PREFIXED if acl.prefixed else ResourcePatternType.LITERAL
-
-
 def _binding(acl: DeclaredAcl) -> AclBinding:
-    return AclBinding(
-        ResourceType[acl.kind.upper()],
-        acl.name,
-        _pattern(acl),
-        acl.principal,
-        ANY_HOST,
-        AclOperation[acl.operation.upper()],
-        AclPermissionType.ALLOW,
-    )
+    return AclBinding(*_parts(acl))
 
 
 def _filter(acl: DeclaredAcl) -> AclBindingFilter:
-    return AclBindingFilter(
+    return AclBindingFilter(*_parts(acl))
+
+
+def _parts(acl: DeclaredAcl) -> tuple[Any, ...]:
+    return (
         ResourceType[acl.kind.upper()],
         acl.name,
-        _pattern(acl),
+        ResourcePatternType.PREFIXED if acl.prefixed else ResourcePatternType.LITERAL,
         acl.principal,
-        ANY_HOST,
+        acl.host,
         AclOperation[acl.operation.upper()],
-        AclPermissionType.ALLOW,
+        AclPermissionType.DENY if acl.denied else AclPermissionType.ALLOW,
     )

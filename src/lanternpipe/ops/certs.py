@@ -15,7 +15,7 @@ from lanternpipe.settings.security import check_certificates
 AUTHORITY, BROKER = "ca", "kafka"
 CLIENTS = ("producer", "processor", "replayer", "observer")
 LOOPBACK = ("localhost", "127.0.0.1")
-DAYS, AUTHORITY_DAYS = 30.0, 365.0
+DAYS, AUTHORITY_DAYS = 60.0, 365.0  # the alert on what ends comes 30 days before
 DAY_SECONDS = 86_400.0
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 DEVELOPMENT = (

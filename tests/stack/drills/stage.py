@@ -54,7 +54,14 @@ SITES: dict[str, dict[str, Any]] = {
         "rate": 2.0,
         "settings": {**SWITCHED, "KAFKA__MAX_POLL_INTERVAL": "120", "STALL_AFTER": "300"},
     },
-    "floods": {"rate": 5.0, "settings": {"DEADLETTER__BREAKER__WINDOW": "100"}},
+    "floods": {
+        "rate": 5.0,
+        "settings": {
+            "DEADLETTER__BREAKER__WINDOW": "100",
+            # By heartbeats members learn that others come; a storm has to fit into 15 s.
+            "KAFKA__CONSUMER_EXTRA__HEARTBEAT_INTERVAL_MS": "300",
+        },
+    },
     "retries": {
         "rate": 5.0,
         "settings": {
