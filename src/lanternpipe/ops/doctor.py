@@ -197,7 +197,9 @@ def _tried(
     try:
         yield from look(patient, log, clock)
     except RefusedFailure as refused:
-        yield _refusal(what, "skipped", refused)
+        # No right that a processor needs: those are looked at by themselves.
+        reason = str(refused).partition("; ")[0]
+        yield Finding(what, "skipped", reason, "the observer, or an administrator, can see this")
     except LanternpipeError as error:
         yield Finding(what, "problem", str(error))
 
