@@ -19,6 +19,7 @@ from lanternpipe.ports import Log
 from lanternpipe.records import Headers
 from lanternpipe.settings import SecuritySettings
 
+KEPT_SECONDS = 5.0  # another thread may just be giving the old one a record
 FLUSH_SECONDS = 10.0  # for what is under way when a client is replaced
 
 
@@ -51,7 +52,7 @@ class ReportingProducer:
         reporting = {"delivery.report.only.error": False}
         self._config = {**config, **events.hooks(), **reporting}
         self._producer = opened(Producer, self._config)
-        self._replaced: list[Producer] = []
+        self._replaced: list[tuple[Producer, float]] = []  # and since when
         self._rotating = threading.Lock()
         self._rotation = Rotation(security, [self], log=log)
         self._version = self._rotation.version
@@ -60,7 +61,7 @@ class ReportingProducer:
 
     def __len__(self) -> int:
         """Return how many records wait for their acknowledgement."""
-        return sum(map(len, [self._producer, *self._replaced]))
+        return sum(map(len, self._clients()))
 
     def poll(self, timeout: float) -> None:
         """Serve delivery reports, waiting up to ``timeout`` seconds for one."""
@@ -74,7 +75,7 @@ class ReportingProducer:
     def flush(self, timeout: float) -> int:
         """Wait for acknowledgements; return how many records are still without one."""
         ends = self._clock() + timeout
-        for each in [*self._replaced, self._producer]:
+        for each in self._clients():
             served(each.flush, max(0.0, ends - self._clock()))
         return len(self)
 
@@ -107,9 +108,16 @@ class ReportingProducer:
             self._rotation.look()
             if self._rotation.version != self._version:
                 self._replace(self._rotation.version)
-        for old in self._replaced:
+        now = self._clock()
+        for old, _ in self._replaced:
             served(old.poll, 0)
-        self._replaced = [old for old in self._replaced if len(old)]
+        self._replaced = [
+            (old, since) for old, since in self._replaced if len(old) or now - since < KEPT_SECONDS
+        ]
+
+    def _clients(self) -> list[Producer]:
+        """Return all clients that may hold records, the oldest first."""
+        return [*(old for old, _ in self._replaced), self._producer]
 
     def _replace(self, version: int) -> None:
         """Open a new client; the old one goes when it has nothing left.
@@ -125,5 +133,5 @@ class ReportingProducer:
         self._version = version
         old = self._producer
         served(old.flush, FLUSH_SECONDS)
-        self._replaced.append(old)
+        self._replaced.append((old, self._clock()))
         self._producer = new
