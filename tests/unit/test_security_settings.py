@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import traceback
 from datetime import UTC, datetime
 from pathlib import Path
@@ -215,3 +216,16 @@ def test_a_secret_s_file_is_shown(monkeypatch: pytest.MonkeyPatch, pem: dict[str
     found = in_force(load(monkeypatch, pem, **given), Settings(instance=""), {})
     shown = {each.name: str(each.value) for each in found}
     assert shown["PIPELINE_KAFKA__SECURITY__PASSWORD_FILE"] == pem["secret"]
+
+
+@pytest.mark.parametrize("name", ["CA_FILE", "PASSWORD_FILE"])
+def test_what_never_ends_is_not_read(
+    monkeypatch: pytest.MonkeyPatch, pem: dict[str, str], tmp_path: Path, name: str
+) -> None:
+    """A pipe or a device in the place of a file is refused at once, and nobody waits for it."""
+    os.mkfifo(tmp_path / "pipe")
+    given = {"USERNAME": "me", name: str(tmp_path / "pipe")}
+    if name == "CA_FILE":
+        given["PASSWORD"] = "secret"  # pragma: allowlist secret
+    with pytest.raises(ConfigError, match=f"{name}: .*pipe is no regular file"):
+        load(monkeypatch, pem, MODE="scram", **given)

@@ -208,6 +208,7 @@ def read_secret(file: Path, name: str) -> str:
     Raises:
         ValueError: It cannot be read, or is empty; ``name`` is in the message, the content never.
     """
+    _check_that_it_ends(file, name)
     try:
         found = file.read_text(encoding="utf-8").strip("\r\n")
     except UnicodeDecodeError:
@@ -228,6 +229,7 @@ def check_certificates(ca: Path | None, cert: Path | None, key: Path | None) -> 
     for name, file in (("CA_FILE", ca), ("CERT_FILE", cert), ("KEY_FILE", key)):
         if file is None:
             continue
+        _check_that_it_ends(file, name)
         try:
             file.read_bytes()
         except OSError as error:
@@ -248,6 +250,11 @@ def check_certificates(ca: Path | None, cert: Path | None, key: Path | None) -> 
                 else "these are not a certificate and its key in PEM form"
             )
             raise ValueError(f"CERT_FILE, KEY_FILE: {cert}, {key}: {what}") from None
+
+
+def _check_that_it_ends(file: Path, name: str) -> None:
+    if file.exists() and not file.is_file() and not file.is_dir():
+        raise ValueError(f"{name}: {file} is no regular file, which can be read again and again")
 
 
 def _no_passphrase() -> str:
