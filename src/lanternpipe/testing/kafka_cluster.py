@@ -55,7 +55,7 @@ __all__ = [
 ]
 
 ATTEMPTS = 3  # at ports that nobody takes before the brokers do
-START_SECONDS = 60.0
+START_SECONDS = 120.0  # 4 s on an idle machine; one broker of three on a crowded one: 15 s
 STOP_SECONDS = 30.0  # for an orderly stop on request
 CLOSE_SECONDS = 1.0  # for the end: the data are thrown away, and a quorum cannot stop at once
 TAIL_LINES = 40
@@ -118,7 +118,9 @@ class _Broker:
             if not self.runs():
                 raise KafkaClusterError(f"broker {self.number} ended while starting")
             if time.monotonic() > deadline:
-                raise KafkaClusterError(f"broker {self.number} not up in {START_SECONDS:.0f} s")
+                raise KafkaClusterError(
+                    f"broker {self.number} not up in {START_SECONDS:.0f} s; {self.tail()}"
+                )
             time.sleep(0.02)
 
     def runs(self) -> bool:
