@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+PROFILE ?= smoke
 
 # `make up SECURE=1`: the same stack with TLS, logins and rights.
 SECURED := compose.yaml:deploy/compose/secure.yaml$(addprefix :,$(wildcard compose.override.yaml))
@@ -11,7 +12,7 @@ export COMPOSE_FILE := $(SECURED)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down smoke test test-all stack security lint types logins unit hostile contract integration docs chaos bench bench-latency bench-telemetry lock sbom generate clean
+.PHONY: help demo up down smoke test test-all stack security lint types logins unit hostile contract integration docs chaos load bench bench-latency bench-telemetry lock sbom generate clean
 
 help: ## Show this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,7 +37,7 @@ test: $(VENV)/.dev ## Lint, types and all tests that this machine can run, in ab
 	@$(MAKE) --no-print-directory lint types
 	@$(BIN)/pytest -n 2 --dist loadfile tests/chaos tests/integration tests/docs tests/contract tests/unit tests/hostile tests/logins $(ARGS)
 
-test-all: test stack security chaos ## Everything
+test-all: test stack security chaos load ## Everything
 
 security: $(VENV)/.dev ## Every way to get in, and everything that is refused, on a real Kafka (about four minutes)
 	@$(BIN)/pytest -n 2 --dist loadfile tests/security $(ARGS)
@@ -56,6 +57,9 @@ logins unit hostile contract integration docs: $(VENV)/.dev ## One folder of tes
 
 chaos: $(VENV)/.dev ## Hurt a pipeline on three brokers and check its history (ARGS="--help" tells what else)
 	@$(BIN)/python -m tests.chaos $(ARGS)
+
+load: $(VENV)/.load ## Put a load on the pipeline and see how it bears it: PROFILE=smoke, steps, spike, kill … (docs/load.md)
+	@$(BIN)/python -m loadtest $(PROFILE) $(ARGS)
 
 bench: $(VENV)/.dev ## Processor against the bare loop, on a real Kafka (about four minutes)
 	@$(BIN)/python -m benchmarks.processor $(ARGS)
@@ -87,6 +91,10 @@ $(VENV)/.runtime: requirements/runtime.lock requirements/build.lock pyproject.to
 
 $(VENV)/.dev: $(VENV)/.runtime requirements/dev.lock
 	@requirements/install.sh $(PYTHON) $(VENV) dev
+	@touch $@
+
+$(VENV)/.load: $(VENV)/.runtime requirements/load.lock
+	@requirements/install.sh $(PYTHON) $(VENV) load
 	@touch $@
 
 $(VENV)/.stock: $(VENV)/.runtime requirements/stock.lock

@@ -6,4 +6,5 @@ compile="$1/uv pip compile --quiet --universal --python-version 3.11 --generate-
 $compile pyproject.toml -o requirements/runtime.lock
 echo 'setuptools>=80' | $compile - -o requirements/build.lock
 $compile --group pyproject.toml:dev -c requirements/runtime.lock -o requirements/dev.lock
+$compile --group pyproject.toml:load -c requirements/dev.lock -o requirements/load.lock
 $compile pyproject.toml --group pyproject.toml:stock -o requirements/stock.lock

@@ -136,8 +136,8 @@ def _stage(
 ) -> AbstractContextManager[Stage]:
     if broker is None:
         return embedded(settings, pipeline, log=log)
-    run = uuid.uuid4().hex[:6]
-    return on_broker(settings, pipeline, broker=broker, run=run, log=log, stopping=stopping)
+    name = f"demo-{uuid.uuid4().hex[:6]}"
+    return on_broker(settings, pipeline, broker=broker, name=name, log=log, stopping=stopping)
 
 
 def _watch(

@@ -1,4 +1,4 @@
-"""Where the demo plays: a broker in memory, or topics of its own on a real one."""
+"""Where a demo or a load plays: a broker in memory, or topics of its own on a real one."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def on_broker(
     pipeline: Pipeline[Any, Any],
     *,
     broker: str,
-    run: str,
+    name: str,
     log: Log,
     stopping: Callable[[], bool],
 ) -> Iterator[Stage]:
@@ -64,11 +64,11 @@ def on_broker(
         settings: What is in force.
         pipeline: The user's.
         broker: Its address.
-        run: Tells this run from all others.
+        name: Tells this run from all others; topics and group end with it.
         log: Writes log lines.
         stopping: Whether to give up waiting for the broker.
     """
-    suffix = f".demo-{run}"
+    suffix = f".{name}"
     usual = topic_names(settings, pipeline)
     settings = _alone(
         settings,

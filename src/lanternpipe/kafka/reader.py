@@ -1,4 +1,4 @@
-"""A reader from outside: whole topics from their beginning, without a group."""
+"""A reader from outside: whole topics, or what is new in them, without a group."""
 
 from __future__ import annotations
 
@@ -26,9 +26,12 @@ class TopicReader(RecordConsumer):
         kafka: The connection.
         topics: What to read.
         log: Writes log lines.
+        newest: Whether to begin at what is written from now on; by default at the beginning.
     """
 
-    def __init__(self, kafka: KafkaSettings, topics: Iterable[str], *, log: Log) -> None:
+    def __init__(
+        self, kafka: KafkaSettings, topics: Iterable[str], *, log: Log, newest: bool = False
+    ) -> None:
         names = list(topics)
         # The client demands a group name even from those who join none.
         config = consumer_config(
@@ -40,6 +43,10 @@ class TopicReader(RecordConsumer):
             partitions = describe_partitions(self._consumer, name)
             if not partitions:
                 raise TopicError(f"{name} does not exist")
-            places += [ClientPartition(*each, OFFSET_BEGINNING) for each in partitions]
+            # Looked up here: by the client's own OFFSET_END, "now" would be its first fetch.
+            starts = self._ends.last_stable(partitions) if newest else {}
+            places += [
+                ClientPartition(*each, starts.get(each, OFFSET_BEGINNING)) for each in partitions
+            ]
         with mapped("starting to read"):
             self._consumer.assign(places)

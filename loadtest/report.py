@@ -1,0 +1,328 @@
+"""What a run comes to, from what Locust, the reader and the watch have left. Pure.
+
+Latencies count from the intended time, after the warm-up; every record of the run is accounted for.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import msgspec
+
+from loadtest.lanes import Account
+from loadtest.latencies import Latencies
+from loadtest.profile import Limits, Profile
+from loadtest.search import Found
+from loadtest.slope import Slope, slope
+from loadtest.tally import LATENCIES, Tally
+from loadtest.watching import Sample
+
+SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999, "max": 1.0}
+GROWTH_SECONDS = 300.0  # a slope of less than minutes says nothing
+WITHHELD = 0.01  # share of what was due that a generator may fail to send
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One thing that was to hold.
+
+    Attributes:
+        words: What.
+        value: What was seen.
+        limit: What was asked.
+        holds: Whether it does.
+    """
+
+    words: str
+    value: str
+    limit: str
+    holds: bool
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """One second of the run: counts, records on their way at its end, and latencies in ms."""
+
+    at: int
+    offered: int
+    sent: int
+    acked: int
+    processed: int
+    dead: int
+    behind: int
+    latency: dict[str, int | None]
+    ack_p99: int | None
+    late_p99: int | None
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """Something that was done at a moment of the run."""
+
+    at: float
+    words: str
+
+
+class Looked(msgspec.Struct, frozen=True):
+    """What processes of one name used in one second of the run."""
+
+    at: float
+    name: str
+    cores: float
+    mib: float
+
+
+class Report(msgspec.Struct, frozen=True):
+    """All of a run; times are seconds from its start.
+
+    Attributes:
+        name: Of the profile.
+        profile: What was asked.
+        delivery: Of the processors.
+        where: The broker.
+        machine: What it ran on.
+        date: When it began, in UTC.
+        moments: By second.
+        samples: What processes used.
+        marks: Faults, and the end of the sending.
+        latencies: Percentiles over all that counts, by kind.
+        account: What became of all records.
+        drain_seconds: From the end of the sending until the last record was seen.
+        cpu_us: CPU time of the processors per record.
+        growth: By how much processors grow per hour, where the run was long enough.
+        saturation: How a search went.
+        findings: What was to hold.
+    """
+
+    name: str
+    profile: Profile
+    delivery: str
+    where: str
+    machine: dict[str, str]
+    date: str
+    moments: list[Moment]
+    samples: list[Looked]
+    marks: list[Mark]
+    latencies: dict[str, dict[str, int | None]]
+    account: Account
+    drain_seconds: int
+    cpu_us: float | None
+    growth: dict[str, Slope]
+    saturation: Found | None
+    findings: list[Finding]
+
+    @property
+    def holds(self) -> bool:
+        """Whether all findings hold."""
+        return all(finding.holds for finding in self.findings)
+
+
+def report(
+    name: str,
+    profile: Profile,
+    *,
+    start: float,
+    tally: Tally,
+    account: Account,
+    samples: Sequence[Sample],
+    marks: Sequence[Mark],
+    delivery: str,
+    where: str,
+    machine: dict[str, str],
+    date: str,
+    saturation: Found | None,
+) -> Report:
+    """Put a run together."""
+    begin = int(start)
+    counted = {kind: Latencies() for kind in LATENCIES}
+    for at, second in tally.items():
+        if at >= start + profile.warm_up:
+            for kind, latencies in counted.items():
+                latencies.merge(getattr(second, kind))
+    sending = [at for at, second in tally.items() if second.sent]
+    seeing = [at for at, second in tally.items() if second.seen or second.dead]
+    drained = max(0, max(seeing, default=begin) - max(sending, default=begin))
+    looked = [
+        Looked(round(each.at - start, 1), each.name, round(each.cores, 3), round(each.mib, 1))
+        for each in samples
+    ]
+    done = account.seen
+    used = sum(each.cores for each in looked if each.name.startswith("processor"))
+    growth = grown(samples, start + profile.warm_up, max(sending, default=begin))
+    return Report(
+        name,
+        profile,
+        delivery,
+        where,
+        machine,
+        date,
+        moments(tally, begin),
+        looked,
+        [*marks, Mark(max(sending, default=begin) + 1 - begin, "sending ended")],
+        {kind: percentiles(latencies) for kind, latencies in counted.items()},
+        account,
+        drained,
+        used / done * 1e6 if done else None,
+        growth,
+        saturation,
+        findings(profile, counted, tally, account, drained, growth, delivery, saturation),
+    )
+
+
+def percentiles(latencies: Latencies) -> dict[str, int | None]:
+    """Return the percentiles that are shown."""
+    return {name: latencies.percentile(share) for name, share in SHARES.items()}
+
+
+def moments(tally: Tally, begin: int) -> list[Moment]:
+    """Return all seconds from the start on, also those in which nothing happened."""
+    shown = []
+    behind = 0
+    for at in range(begin, max(tally, default=begin) + 1):
+        second = tally.get(at) or tally[at]
+        behind += second.sent - second.undelivered - second.seen - second.dead
+        shown.append(
+            Moment(
+                at - begin,
+                second.offered,
+                second.sent,
+                second.acked,
+                second.seen,
+                second.dead,
+                max(0, behind),
+                percentiles(second.end_to_end),
+                second.ack.percentile(0.99),
+                second.delay.percentile(0.99),
+            )
+        )
+    return shown
+
+
+def grown(samples: Sequence[Sample], begin: float, end: float) -> dict[str, Slope]:
+    """Return by how much processors grow per hour: MiB, files and threads."""
+    if end - begin < GROWTH_SECONDS:
+        return {}
+    columns: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for each in samples:
+        if each.name.startswith("processor") and begin <= each.at <= end:
+            hours = (each.at - begin) / 3_600
+            columns[f"{each.name}: MiB"].append((hours, each.mib))
+            columns[f"{each.name}: files"].append((hours, each.files))
+            columns[f"{each.name}: threads"].append((hours, each.threads))
+    return {name: slope(points) for name, points in columns.items()}
+
+
+def findings(
+    profile: Profile,
+    counted: Mapping[str, Latencies],
+    tally: Tally,
+    account: Account,
+    drained: int,
+    growth: Mapping[str, Slope],
+    delivery: str,
+    saturation: Found | None,
+) -> list[Finding]:
+    """Hold a run against what is asked of it; the generator first."""
+    limits: Limits = profile.limits
+    found = []
+
+    def at_most(words: str, value: float | None, limit: float, unit: str = "") -> None:
+        shown = "nothing was seen" if value is None else f"{value:,g}{unit}"
+        found.append(
+            Finding(words, shown, f"≤ {limit:,g}{unit}", value is not None and value <= limit)
+        )
+
+    if saturation is None:  # a search goes to where the generator or the pipeline gives way
+        late = counted["delay"].percentile(0.99)
+        at_most("the generator kept up: p99 of the send delay", late, limits.late_ms, " ms")
+        offered, sent = tally.total("offered"), tally.total("sent")
+        withheld = 1 - sent / offered if offered else 1.0
+        at_most(
+            "the generator kept up: due and not sent",
+            round(100 * withheld, 1),
+            100 * WITHHELD,
+            " %",
+        )
+    at_most("undelivered records", account.undelivered, 0)
+    at_most("lost records", account.lost, 0)
+    if delivery == "exactly-once":
+        at_most("records seen twice", account.duplicates, 0)
+        at_most("records out of order within their key", account.reordered, 0)
+    poison, dead = tally.total("poison"), tally.total("dead")
+    found.append(
+        Finding("dead letters", f"{dead:,}", f"= {poison:,} broken records", dead == poison)
+    )
+    if limits.p99_ms is not None and saturation is None:
+        p99 = counted["end_to_end"].percentile(0.99)
+        at_most("p99 from the intended time to the sight of the output", p99, limits.p99_ms, " ms")
+    at_most("drained after the end", drained, limits.drain_seconds, " s")
+    if limits.growth_mib_per_hour is not None:
+        for name, line in growth.items():
+            if name.endswith("MiB"):
+                least = line.per_unit - line.confidence
+                words = f"{name} per hour, at the lower end of its confidence"
+                at_most(words, round(least, 1), limits.growth_mib_per_hour)
+    if saturation is not None:
+        words = "a rate that holds was found"
+        found.append(Finding(words, f"{saturation.best:,.0f}/s", "> 0", saturation.best > 0))
+    return found
+
+
+def told_of(given: Report) -> list[str]:
+    """Return where and when a run was made."""
+    return [given.delivery, given.where, given.date, *given.machine.values()]
+
+
+def generator_gave_way(given: Report) -> bool:
+    """Return whether the figures say more of the generator than of the pipeline."""
+    return any("generator" in each.words and not each.holds for each in given.findings)
+
+
+def markdown(given: Report) -> str:
+    """Return the report as tables."""
+    verdict: Literal["holds", "DOES NOT HOLD"] = "holds" if given.holds else "DOES NOT HOLD"
+    lines = [
+        f"## Load profile {given.name}: {verdict}",
+        "",
+        " · ".join([given.profile.words, *told_of(given)]),
+        "",
+    ]
+    if generator_gave_way(given):
+        lines += [
+            "**The generator was the bottleneck: the figures say nothing of the pipeline.**",
+            "",
+        ]
+    if given.saturation is not None:
+        lines += [f"Highest rate that held: **{given.saturation.best:,.0f} records/s**.", ""]
+        lines += ["| records/s | |", "|---:|---|"]
+        lines += [
+            f"| {each.rate:,.0f} | {each.cause or 'holds'} |" for each in given.saturation.trials
+        ]
+        lines.append("")
+    lines += ["| what | seen | asked | |", "|---|---:|---:|---|"]
+    lines += [
+        f"| {each.words} | {each.value} | {each.limit} | {'ok' if each.holds else '**no**'} |"
+        for each in given.findings
+    ]
+    heads = {"delay": "send delay", "ack": "acknowledged", "end_to_end": "end to end"}
+    lines += ["", f"| ms from the intended time | {' | '.join(SHARES)} |"]
+    lines.append("|---|" + "---:|" * len(SHARES))
+    for kind, words in heads.items():
+        shown = (given.latencies[kind][share] for share in SHARES)
+        lines.append(
+            f"| {words} | {' | '.join('-' if each is None else f'{each:,}' for each in shown)} |"
+        )
+    account = given.account
+    lines += [
+        "",
+        f"{account.sent:,} sent, {account.seen:,} seen, {account.undelivered:,} undelivered, "
+        f"{account.lost:,} lost, {account.duplicates:,} twice, {account.reordered:,} out of order; "
+        f"drained {given.drain_seconds} s after the end"
+        + (f"; processors {given.cpu_us:.1f} µs of CPU a record" if given.cpu_us else ""),
+    ]
+    if given.growth:
+        lines += ["", "| growth per hour | slope | 95 % confidence |", "|---|---:|---:|"]
+        lines += [
+            f"| {name} | {line.per_unit:+.2f} | ± {line.confidence:.2f} |"
+            for name, line in given.growth.items()
+        ]
+    return "\n".join([*lines, ""])

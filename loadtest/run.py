@@ -1,0 +1,226 @@
+"""One run of a profile: deploys the pipeline, lets Locust send, does the faults, and reports."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from lanternpipe.errors import LanternpipeError
+from lanternpipe.pipeline import Pipeline
+from lanternpipe.settings import Settings
+from loadtest.deployment import Broker, Deployment, Process, deployed, open_broker
+from loadtest.files import PROGRESS, RESULT, STARTED
+from loadtest.lanes import Account
+from loadtest.page import page
+from loadtest.profile import Profile
+from loadtest.report import Mark, Report, markdown, report
+from loadtest.search import Found
+from loadtest.tally import Tally
+from loadtest.watching import Watch, family
+
+LATEST = Path(__file__).with_name("reports") / "latest"
+READY_SECONDS = 60.0
+END_SECONDS = 180.0  # beyond the length of a profile, for what it drains and says
+LOOK_SECONDS = 0.1
+PROGRESS_SECONDS = 5.0
+EMBEDDED_RATE = 1_000  # records per second: it keeps 5 MB a partition and drops what is older
+EMBEDDED_PROFILES = ("smoke", "constant", "poison")
+
+
+class LoadError(LanternpipeError):
+    """A run could not be made; the message says why."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a run is asked for.
+
+    Attributes:
+        name: Of the profile.
+        profile: The same.
+        folder: Where the report goes, in place of what is there.
+        processes: Workers of Locust; 0 for one process that does all.
+        web: Whether to wait for people at Locust's web page; where, as a port.
+        say: Tells people how it goes.
+    """
+
+    name: str
+    profile: Profile
+    folder: Path
+    processes: int
+    web: int | None
+    say: Callable[[str], None]
+
+
+def run(settings: Settings, pipeline: Pipeline[Any, Any], options: Options) -> Report:
+    """Make a run and leave its report.
+
+    Raises:
+        LanternpipeError: It could not be made.
+    """
+    profile, say = options.profile, options.say
+    folder = options.folder
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    say(f"{options.name}: {profile.words}")
+    with open_broker(settings, pipeline) as broker:
+        if broker.is_embedded:
+            check_embedded(options)
+        say(f"on {broker.words}; {settings.delivery}, {profile.processors} processor(s)")
+        with deployed(broker, profile.processors, folder) as deployment:
+            deployment.start()
+            locust = generator(deployment, options)
+
+            def named() -> dict[str, int | None]:
+                own = {each.name: each.pid for each in deployment.all}
+                broker_pid = os.getpid() if broker.is_embedded else broker.pid
+                return {**own, "broker": broker_pid, **family(locust.pid)}
+
+            watch = Watch(named)
+            with watch.running():
+                locust.start()
+                start, marks = Conductor(deployment, locust, options).conduct()
+    return conclude(options, settings.delivery, broker, start, marks, watch)
+
+
+def check_embedded(options: Options) -> None:
+    """Refuse what a broker in memory cannot bear: it would drop records without a word."""
+    profile = options.profile
+    if options.name not in EMBEDDED_PROFILES or profile.peak > EMBEDDED_RATE:
+        raise LoadError(
+            f"there is only a broker in memory here, which is a double: profiles "
+            f"{', '.join(EMBEDDED_PROFILES)} up to --rate {EMBEDDED_RATE} can run on it. For the "
+            "others install Java 17 and Maven, or Docker, or set PIPELINE_KAFKA__BOOTSTRAP_SERVERS"
+        )
+
+
+def generator(deployment: Deployment, options: Options) -> Process:
+    """Return Locust, not yet started."""
+    profile = options.profile
+    arguments = ["-m", "locust", "-f", "loadtest/locustfile.py", "--skip-log-setup"]
+    arguments += ["--load-profile", options.name, "--out", str(options.folder)]
+    arguments += ["--rate", str(profile.rate), "--seconds", str(profile.seconds)]
+    if options.processes:
+        arguments += ["--processes", str(options.processes)]
+    if options.web is None:
+        arguments += ["--headless", "--only-summary"]
+    else:
+        arguments += ["--web-host", "127.0.0.1", "--web-port", str(options.web)]
+    return deployment.process("locust", arguments)
+
+
+class Conductor:
+    """Sees a run through.
+
+    Args:
+        deployment: What is under load.
+        locust: What sends.
+        options: What is asked for.
+    """
+
+    def __init__(self, deployment: Deployment, locust: Process, options: Options) -> None:
+        self._deployment, self._locust, self._options = deployment, locust, options
+        self._said_at = 0.0
+
+    def conduct(self) -> tuple[float, list[Mark]]:
+        """Wait for the end, and do the faults; return when it began, and what was done when.
+
+        Raises:
+            LoadError: A process has ended too early, or something takes too long.
+        """
+        profile, say = self._options.profile, self._options.say
+        folder = self._options.folder
+        started, result = folder / STARTED, folder / RESULT
+        patience = float("inf") if self._options.web else READY_SECONDS
+        self._until(started.exists, patience, "Locust to begin")
+        start = float(msgspec.json.decode(started.read_bytes())["at"])
+        marks: list[Mark] = []
+        for fault in sorted(profile.faults, key=lambda each: each.at):
+            due = start + fault.at * profile.seconds
+            self._until(partial(reached, due), END_SECONDS + profile.seconds, "a fault", start)
+            words = self._deployment.fault(fault.what)
+            marks.append(Mark(round(time.time() - start, 1), words))
+            say(f"{marks[-1].at:5.0f} s  {words}")
+        self._until(result.exists, profile.seconds + END_SECONDS, "Locust to end", start)
+        if self._options.web is not None:
+            say("done; Ctrl-C ends Locust's page and writes the report")
+            with suppress(KeyboardInterrupt):
+                self._until(lambda: self._locust.pid is None, float("inf"), "you")
+        self._locust.stop()
+        return start, marks
+
+    def _until(
+        self, condition: Callable[[], bool], seconds: float, what: str, start: float | None = None
+    ) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            ended = self._deployment.ended()
+            if ended is None and self._locust.pid is None and not condition():
+                ended = self._locust
+            if ended is not None:
+                raise LoadError(f"{ended.name} has ended:\n{ended.tail()}")
+            if time.monotonic() > deadline:
+                raise LoadError(f"waited {seconds:.0f} s for {what}:\n{self._locust.tail()}")
+            if start is not None and time.monotonic() > self._said_at + PROGRESS_SECONDS:
+                self._said_at = time.monotonic()
+                progress = self._options.folder / PROGRESS
+                words = progress.read_text() if progress.exists() else "sending"
+                self._options.say(f"{time.time() - start:5.0f} s  {words}")
+            time.sleep(LOOK_SECONDS)
+
+
+def reached(moment: float) -> bool:
+    """Say whether a moment has come."""
+    return time.time() >= moment
+
+
+def conclude(
+    options: Options,
+    delivery: str,
+    broker: Broker,
+    start: float,
+    marks: list[Mark],
+    watch: Watch,
+) -> Report:
+    """Read what Locust has left, and write the report."""
+    left: Mapping[str, Any] = msgspec.json.decode((options.folder / RESULT).read_bytes())
+    found = left["search"]
+    made = report(
+        options.name,
+        options.profile,
+        start=start,
+        tally=Tally.of_json(left["seconds"]),
+        account=Account(**left["account"]),
+        samples=watch.samples,
+        marks=marks,
+        delivery=delivery,
+        where=broker.words,
+        machine=machine(),
+        date=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(start)),
+        saturation=msgspec.convert(found, Found) if found else None,
+    )
+    folder = options.folder
+    written = msgspec.json.format(msgspec.json.encode(made)) + b"\n"
+    (folder / "report.json").write_bytes(written)
+    (folder / "report.md").write_text(markdown(made))
+    (folder / "report.html").write_text(page(made))
+    return made
+
+
+def machine() -> dict[str, str]:
+    """Return what a reader must know of this machine; it is shared by all that runs."""
+    return {
+        "cpu": f"{os.cpu_count()} cores, shared by generator, broker and pipeline",
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": f"Python {platform.python_version()}",
+    }

@@ -1,0 +1,95 @@
+"""Profiles: what is sent when."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from lanternpipe.errors import ConfigError
+from loadtest.profile import MOST_STREAMS, PROFILES, Profile, read_profile
+
+NAMES = sorted(msgspec.toml.decode(PROFILES.read_bytes()))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_shipped_profile(name: str) -> None:
+    """Every shipped profile can be read, sends, and counts for a part of its time."""
+    profile = read_profile(name)
+    assert profile.words
+    assert 0 <= profile.warm_up < profile.seconds
+    rates = [profile.rate_at(profile.seconds * share / 100) for share in range(100)]
+    assert min(rates) > 0
+    assert max(rates) <= profile.peak
+    assert profile.users(max(rates)) <= MOST_STREAMS
+    assert profile.users(profile.peak) <= 8 * MOST_STREAMS
+
+
+def shape(name: str, *levels: float) -> Profile:
+    """Return a profile of 100 s at 100 records per second."""
+    return msgspec.structs.replace(
+        read_profile("constant"), seconds=100, rate=100, shape=name, levels=levels
+    )
+
+
+def test_constant() -> None:
+    """Always the same."""
+    assert {shape("constant").rate_at(at) for at in range(100)} == {100}
+
+
+def test_steps() -> None:
+    """Each level for as long as the others, and the last one to the end."""
+    profile = shape("steps", 1, 2, 4)
+    assert [profile.rate_at(at) for at in (0, 33, 34, 66, 67, 100, 500)] == [
+        100, 100, 200, 200, 400, 400, 400,
+    ]  # fmt: skip
+
+
+def test_spike() -> None:
+    """Up for a fifth of the time."""
+    profile = shape("spike", 5)
+    assert [profile.rate_at(at) for at in (0, 39, 40, 59, 60)] == [100, 100, 500, 500, 100]
+
+
+def test_double_wave() -> None:
+    """Two peaks, with a valley between them that is higher than the ends."""
+    profile = shape("double-wave", 4)
+    start, one, valley, other, end = (profile.rate_at(at) for at in (0, 33.3, 50, 66.7, 100))
+    assert one == pytest.approx(other, rel=0.01) == pytest.approx(400, rel=0.02)
+    assert start == pytest.approx(end) == pytest.approx(100, rel=0.05)
+    assert 110 < valley < 350
+
+
+def test_what_is_given_counts() -> None:
+    """Rate, length and processors may be given; a short run keeps something that counts."""
+    profile = read_profile("steps", rate=100, seconds=10, processors=3)
+    assert (profile.rate, profile.seconds, profile.processors, profile.warm_up) == (100, 10, 3, 5)
+
+
+def test_unknown_profile() -> None:
+    """An unknown name is told, with those that there are."""
+    with pytest.raises(ConfigError, match=r"'stairs'.*smoke.*steps"):
+        read_profile("stairs")
+
+
+def test_rate_too_low() -> None:
+    """Less than one lane cannot be sent."""
+    with pytest.raises(ConfigError, match="at least 10"):
+        read_profile("smoke", rate=1)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("[x", "x"),
+        ('[x]\nwords = "?"\nrate = 1\nseconds = 1\nlimits = { late_mss = 1 }', "late_mss"),
+        ('[x]\nwords = "?"\nrate = "many"\nseconds = 1\nlimits = {}', "rate"),
+    ],
+)
+def test_wrong_file(tmp_path: Path, content: str, told: str) -> None:
+    """What is wrong in the file is told with its place."""
+    file = tmp_path / "profiles.toml"
+    file.write_text(content)
+    with pytest.raises(ConfigError, match=f"profiles.toml.*{told}"):
+        read_profile("x", file=file)
