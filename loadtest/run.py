@@ -130,6 +130,7 @@ class Conductor:
 
     def __init__(self, deployment: Deployment, locust: Process, options: Options) -> None:
         self._deployment, self._locust, self._options = deployment, locust, options
+        self._started, self._result = options.folder / STARTED, options.folder / RESULT
         self._said_at = 0.0
 
     def conduct(self) -> tuple[float, list[Mark]]:
@@ -138,26 +139,34 @@ class Conductor:
         Raises:
             LoadError: A process has ended too early, or something takes too long.
         """
-        profile, say = self._options.profile, self._options.say
-        folder = self._options.folder
-        started, result = folder / STARTED, folder / RESULT
-        patience = float("inf") if self._options.web else READY_SECONDS
-        self._until(started.exists, patience, "Locust to begin")
-        start = float(msgspec.json.decode(started.read_bytes())["at"])
+        if self._options.web is not None:
+            return self._at_the_page(self._options.web), []
+        profile = self._options.profile
+        self._until(self._started.exists, READY_SECONDS, "Locust to begin")
+        start = self._begun()
         marks: list[Mark] = []
         for fault in sorted(profile.faults, key=lambda each: each.at):
             due = start + fault.at * profile.seconds
             self._until(partial(reached, due), END_SECONDS + profile.seconds, "a fault", start)
             words = self._deployment.fault(fault.what)
             marks.append(Mark(round(time.time() - start, 1), words))
-            say(f"{marks[-1].at:5.0f} s  {words}")
-        self._until(result.exists, profile.seconds + END_SECONDS, "Locust to end", start)
-        if self._options.web is not None:
-            say("done; Ctrl-C ends Locust's page and writes the report")
-            with suppress(KeyboardInterrupt):
-                self._until(lambda: self._locust.pid is None, float("inf"), "you")
+            self._options.say(f"{marks[-1].at:5.0f} s  {words}")
+        self._until(self._result.exists, profile.seconds + END_SECONDS, "Locust to end", start)
         self._locust.stop()
         return start, marks
+
+    def _at_the_page(self, port: int) -> float:
+        """Let people start and stop; the last load counts."""
+        self._options.say(f"http://127.0.0.1:{port} starts and stops; Ctrl-C ends, and reports")
+        with suppress(KeyboardInterrupt):
+            self._until(lambda: self._locust.pid is None, float("inf"), "you")
+        self._locust.stop()
+        if not self._result.exists():
+            raise LoadError("nothing was started, or it has not come to its end: no report")
+        return self._begun()
+
+    def _begun(self) -> float:
+        return float(msgspec.json.decode(self._started.read_bytes())["at"])
 
     def _until(
         self, condition: Callable[[], bool], seconds: float, what: str, start: float | None = None

@@ -168,7 +168,7 @@ def test_locust_page(cluster: KafkaCluster, tmp_path: Path) -> None:
             return all(stats.get(name, {}).get("num_requests", 0) > 100 for name in names)
 
         until(shown, 60, "records on Locust's page")
-        ask(port, "/stop")
+        ask(port, "/stop", now="yes")
         until((tmp_path / "result.json").exists, 90, "the result")
         process.send_signal(signal.SIGINT)
         told, _ = process.communicate(timeout=60)
