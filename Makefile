@@ -12,7 +12,7 @@ export COMPOSE_FILE := $(SECURED)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down smoke test test-all stack security lint types logins unit hostile contract integration docs chaos load bench bench-latency bench-telemetry lock sbom generate clean
+.PHONY: help demo up down smoke test test-all stack security lint types logins unit hostile contract integration docs chaos load bench bench-latency bench-telemetry bench-peers lock sbom generate clean
 
 help: ## Show this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ bench-latency: $(VENV)/.dev ## Latency at 5,000 records/s, on a real Kafka (abou
 bench-telemetry: $(VENV)/.dev $(VENV)/.stock ## What each signal costs, on a real Kafka (about twelve minutes)
 	@$(BIN)/python -m benchmarks.telemetry $(ARGS)
 
+bench-peers: $(VENV)/.dev $(VENV)/.stock $(VENV)/.quix ## Side by side with Kafka Streams, quixstreams and others (about an hour)
+	@$(BIN)/python -m benchmarks.peers $(ARGS)
+
 generate: $(VENV)/.dev ## Write the generated documents and dashboards anew
 	@env -i PATH="$(PATH)" PIPELINE_INSTANCE= $(BIN)/lanternpipe config --markdown > docs/configuration.md
 	@$(BIN)/lanternpipe config --signals > docs/metrics.md
@@ -95,6 +98,10 @@ $(VENV)/.dev: $(VENV)/.runtime requirements/dev.lock
 
 $(VENV)/.load: $(VENV)/.runtime requirements/load.lock
 	@requirements/install.sh $(PYTHON) $(VENV) load
+	@touch $@
+
+$(VENV)/.quix: requirements/quix.lock
+	@requirements/install.sh $(PYTHON) $(VENV)/quix quix
 	@touch $@
 
 $(VENV)/.stock: $(VENV)/.runtime requirements/stock.lock

@@ -23,6 +23,11 @@ class Contender:
         self._process = process
         self._log = log
 
+    def kill(self) -> None:
+        """End it at once, as a crash does."""
+        self._process.kill()
+        self._process.wait()
+
     def check(self, *, stuck: bool = False) -> None:
         """Exit with the end of its output if it has ended, or is stuck."""
         if stuck or self._process.poll() is not None:
@@ -34,7 +39,7 @@ class Contender:
 def running(
     arguments: Sequence[str], *, python: str = sys.executable, **environment: str
 ) -> Iterator[Contender]:
-    """Run Python with these arguments within the block."""
+    """Run Python, or another program, with these arguments within the block."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
         with log.open("wb") as file:

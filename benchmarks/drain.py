@@ -1,13 +1,15 @@
 """One run: a process drains a topic, and is measured from outside.
 
-Between 15 % and 95 % of the records: CPU time of the whole process, all threads, from ``/proc``;
-progress from the ends of the output topic.
+Within a window, by default between 15 % and 95 % of the records: CPU time of the whole process, all
+threads, from ``/proc``; progress from the ends of the output topic.
 
-Left out: start-up (told apart as seconds to full speed), scrapes of ``/metrics``, and a network.
+Left out: start-up (told apart as seconds to the first output and to full speed), scrapes of
+``/metrics``, and a network.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import time
 import uuid
@@ -21,7 +23,6 @@ from benchmarks.broker import Broker
 from benchmarks.contender import Contender
 from benchmarks.machine import await_calm, busy_seconds, cpu_seconds, peak_rss_mib
 
-WINDOW = (0.15, 0.95)  # of the records
 SAMPLE_SECONDS = 0.1
 LEAST_SAMPLES = 10
 STUCK_SECONDS = 60.0
@@ -42,6 +43,36 @@ class Sample(NamedTuple):
     machine: float
 
 
+class Window(NamedTuple):
+    """Which part of a run counts.
+
+    Attributes:
+        low: From this share of the records on.
+        high: Up to this share.
+        skip: Not before so many seconds have gone by since the first output: a JVM has to warm up.
+        most: Not more than so many seconds; who has not done all by then is ended.
+    """
+
+    low: float = 0.15
+    high: float = 0.95
+    skip: float = 0.0
+    most: float = math.inf
+
+    def of(self, samples: list[Sample], records: int) -> list[Sample]:
+        """Return the samples that count. Pure."""
+        first = next((sample.at for sample in samples if sample.done), math.inf)
+        begin = first + self.skip
+        return [
+            sample
+            for sample in samples
+            if self.low * records <= sample.done <= self.high * records
+            and begin <= sample.at <= begin + self.most
+        ]
+
+
+ALL_BUT_ENDS = Window()
+
+
 class Run(msgspec.Struct):
     """What one run of one contender measured."""
 
@@ -52,10 +83,17 @@ class Run(msgspec.Struct):
     rss_mib: float
     full_speed_s: float
     foreign_cores: float
+    first_s: float = 0.0
 
 
 def drain(
-    contender: str, start: Start, output: str, broker: Broker, records: int, kept: float
+    contender: str,
+    start: Start,
+    output: str,
+    broker: Broker,
+    records: int,
+    kept: float,
+    window: Window = ALL_BUT_ENDS,
 ) -> Run:
     """Let a contender drain the input into a topic of its own.
 
@@ -66,12 +104,14 @@ def drain(
         broker: Where.
         records: How many the input holds.
         kept: Share of them that is not filtered out.
+        window: What counts.
     """
     broker.create(output)
     began = moved = time.monotonic()
     samples: list[Sample] = []
     with start(output) as process:
-        while not samples or round(samples[-1].done) < records:
+        end = math.inf
+        while not samples or (round(samples[-1].done) < records and samples[-1].at < end):
             now = time.monotonic()
             process.check(stuck=now - moved > STUCK_SECONDS)
             sample = Sample(
@@ -83,20 +123,20 @@ def drain(
             )
             if not samples or sample.done > samples[-1].done:
                 moved = now
+            if sample.done and end == math.inf:
+                end = sample.at + window.skip + window.most
             samples.append(sample)
             time.sleep(SAMPLE_SECONDS)
         rss = peak_rss_mib(process.pid)
     broker.delete(output)
-    return summary(contender, samples, records, rss)
+    return summary(contender, samples, window.of(samples, records), rss)
 
 
-def summary(contender: str, samples: list[Sample], records: int, rss: float) -> Run:
-    """Work out the figures of a run. Pure."""
-    low, high = (share * records for share in WINDOW)
-    window = [sample for sample in samples if low <= sample.done <= high]
-    if len(window) < LEAST_SAMPLES:
+def summary(contender: str, samples: list[Sample], counted: list[Sample], rss: float) -> Run:
+    """Work out the figures of a run from those of its samples that count. Pure."""
+    if len(counted) < LEAST_SAMPLES:
         raise SystemExit(f"{contender}: too quick to be measured; give more records")
-    first, last = window[0], window[-1]
+    first, last = counted[0], counted[-1]
     seconds, done = last.at - first.at, last.done - first.done
     process, broker = last.process - first.process, last.broker - first.broker
     speed = done / seconds
@@ -118,17 +158,24 @@ def summary(contender: str, samples: list[Sample], records: int, rss: float) -> 
         rss,
         full,
         (last.machine - first.machine - process - broker) / seconds,
+        next(sample.at for sample in samples if sample.done),
     )
 
 
 def calm_drain(
-    contender: str, start: Start, number: int, broker: Broker, records: int, kept: float
+    contender: str,
+    start: Start,
+    number: int,
+    broker: Broker,
+    records: int,
+    kept: float,
+    window: Window = ALL_BUT_ENDS,
 ) -> Run:
     """Drain once; again, but not for ever, if others have used the machine meanwhile."""
     for attempt in range(TRIES):
         await_calm()
         output = f"bench-output-{number}-{attempt}-{uuid.uuid4().hex[:8]}"
-        run = drain(contender, start, output, broker, records, kept)
+        run = drain(contender, start, output, broker, records, kept, window)
         print(
             f"{contender:26} {run.records_per_second:9,.0f} records/s  {run.cpu_us:5.2f} µs  "
             f"{run.rss_mib:4.0f} MiB  full speed after {run.full_speed_s:.1f} s  "

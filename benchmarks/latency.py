@@ -16,12 +16,14 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from statistics import median
 
 import msgspec
 
 from benchmarks.broker import Broker, open_broker
-from benchmarks.contender import ROOT, processor, running
+from benchmarks.contender import ROOT, Contender, processor, running
 from benchmarks.machine import await_calm, busy_seconds, cpu_seconds, require_linux
 from benchmarks.rounds import save
 
@@ -33,10 +35,14 @@ WARM_UP_SECONDS = 7.0
 DELIVERIES = ("exactly-once", "at-least-once")
 
 
+Start = Callable[[str, str], AbstractContextManager[Contender]]
+"""Starts a contender that reads the first topic and writes the second."""
+
+
 class Run(msgspec.Struct):
     """What one run measured: milliseconds, and shares of one core."""
 
-    delivery: str
+    contender: str
     p50: float
     p99: float
     p999: float
@@ -55,23 +61,39 @@ def until(moment: float) -> None:
     time.sleep(max(0.0, moment - time.time()))
 
 
-def measure(delivery: str, number: int, broker: Broker, seconds: float) -> Run:
+def of_delivery(delivery: str, broker: Broker) -> Start:
+    """Return what starts a processor as it comes, but for its traces."""
+
+    def start(source: str, target: str) -> AbstractContextManager[Contender]:
+        environment = processor(delivery, broker.servers, source, target)
+        return running(["-m", "lanternpipe", "process"], **environment)
+
+    return start
+
+
+def measure(
+    contender: str,
+    start_contender: Start,
+    number: int,
+    broker: Broker,
+    seconds: float,
+    warm_up: float = WARM_UP_SECONDS,
+) -> Run:
     """Measure once."""
     source, target = f"bench-in-{number}", f"bench-out-{number}"
     topics = (source, target, f"{source}.dlq")
     for topic in topics:
         broker.create(topic)
     start = int(time.time()) + START_SECONDS  # whole, so that no record lies on a border
-    begin = start + WARM_UP_SECONDS
+    begin = start + warm_up
     span = [str(begin), str(seconds), str(round(RATE * seconds))]
     end = ["-m", "benchmarks.openloop"]
     generate = [*end, "generate", broker.servers, source]
-    generate += [str(RATE), str(start), str(WARM_UP_SECONDS + seconds)]
+    generate += [str(RATE), str(start), str(warm_up + seconds)]
     read = [sys.executable, *end, "read", broker.servers, target, *span]
-    environment = processor(delivery, broker.servers, source, target)
     with (
         subprocess.Popen(read, cwd=ROOT, stdout=subprocess.PIPE) as reader,
-        running(["-m", "lanternpipe", "process"], **environment) as process,
+        start_contender(source, target) as process,
         running(generate) as sender,
     ):
         pids = [process.pid, broker.pid or os.getpid(), sender.pid, reader.pid, os.getpid()]
@@ -91,7 +113,7 @@ def measure(delivery: str, number: int, broker: Broker, seconds: float) -> Run:
         print(f"only {len(latencies):,} of {round(RATE * seconds):,} records were seen in time")
     machine, *parts = (each / seconds for each in used)
     return Run(
-        delivery,
+        contender,
         percentile(latencies, 0.5),
         percentile(latencies, 0.99),
         percentile(latencies, 0.999),
@@ -101,17 +123,17 @@ def measure(delivery: str, number: int, broker: Broker, seconds: float) -> Run:
     )
 
 
-def table(runs: list[Run]) -> str:
+def table(runs: list[Run], contenders: Sequence[str]) -> str:
     """Return the medians over all runs, as Markdown. Pure."""
     lines = [
-        "| delivery | p50 ms | p99 ms | p99.9 ms | processor, of one core | broker |",
+        "| contender | p50 ms | p99 ms | p99.9 ms | processor, of one core | broker |",
         "|---|---|---|---|---|---|",
     ]
-    for delivery in DELIVERIES:
-        own = [run for run in runs if run.delivery == delivery]
+    for contender in contenders:
+        own = [run for run in runs if run.contender == contender]
         cpu, broker = median(run.cpu for run in own), median(run.broker_cpu for run in own)
         lines.append(
-            f"| {delivery} | {median(run.p50 for run in own):.0f} "
+            f"| {contender} | {median(run.p50 for run in own):.0f} "
             f"| {median(run.p99 for run in own):.0f} | {median(run.p999 for run in own):.0f} "
             f"| {cpu:.0%} | {broker:.0%} |"
         )
@@ -130,15 +152,16 @@ def main() -> None:
     with open_broker() as broker:
         for number in range(options.rounds * len(DELIVERIES)):
             await_calm()
-            run = measure(DELIVERIES[number % 2], number, broker, options.seconds)
+            delivery = DELIVERIES[number % 2]
+            run = measure(delivery, of_delivery(delivery, broker), number, broker, options.seconds)
             print(
-                f"{run.delivery:14} p50 {run.p50:6.1f}  p99 {run.p99:6.1f}  p99.9 {run.p999:6.1f}"
+                f"{run.contender:14} p50 {run.p50:6.1f}  p99 {run.p99:6.1f}  p99.9 {run.p999:6.1f}"
                 f"  ms  processor {run.cpu:4.0%}  broker {run.broker_cpu:4.0%}"
                 f"  others {run.foreign_cores:.2f} cores",
                 flush=True,
             )
             runs.append(run)
-    print(f"\n{table(runs)}")
+    print(f"\n{table(runs, DELIVERIES)}")
     if options.keep:
         return
     save(RESULTS, {"rate": RATE, "runs": msgspec.to_builtins(runs)}, {})

@@ -8,3 +8,4 @@ echo 'setuptools>=80' | $compile - -o requirements/build.lock
 $compile --group pyproject.toml:dev -c requirements/runtime.lock -o requirements/dev.lock
 $compile --group pyproject.toml:load -c requirements/dev.lock -o requirements/load.lock
 $compile pyproject.toml --group pyproject.toml:stock -o requirements/stock.lock
+$compile --group pyproject.toml:quix -o requirements/quix.lock

@@ -1,0 +1,1 @@
+"""Others that do the same work, each as its own documentation would have it."""

@@ -1,0 +1,184 @@
+"""Side by side: the same work by the bare loop, by us, and by others, in one interleaved run.
+
+Everybody drains the same topic on one real broker, in several rounds and a turning order, with a
+fresh process, group and output topic. Ten seconds from the first output on do not count, in which
+a JVM warms up; then at most twelve do. Then latency at 5,000 records a second (``latency.py``), and
+how long outputs stay away when a process is killed and started again (``restart.py``).
+
+Left out: a network, replicas, TLS, state, and what each does when a record is broken.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from functools import partial
+from statistics import median
+
+import msgspec
+
+from benchmarks.broker import Broker, open_broker, preload
+from benchmarks.chart import Bar, bar_chart
+from benchmarks.contender import ROOT
+from benchmarks.drain import Run, Window, calm_drain
+from benchmarks.latency import Run as LatencyRun
+from benchmarks.latency import measure as measure_latency
+from benchmarks.latency import table as latency_table
+from benchmarks.machine import await_calm, require_linux
+from benchmarks.peers import restart
+from benchmarks.peers.contenders import PEERS, YARDSTICK, Peer, Stage, start
+from benchmarks.peers.restart import Restart
+from benchmarks.peers.streams import built
+from benchmarks.rounds import Rounds, markdown, middle, noise, ratios, save, spread
+from benchmarks.telemetry import collectors
+
+RESULTS = ROOT / "benchmarks/results/peers.json"
+PICTURE = ROOT / "docs/images/benchmark-peers.svg"
+SOURCE = "bench-login"
+WINDOW = Window(low=0.0, skip=10.0, most=12.0)
+WARM_UP_SECONDS = 15.0  # before latency counts
+
+
+def table(rounds: Rounds, restarts: Sequence[Restart], peers: Sequence[Peer]) -> str:
+    """Return the medians of all rounds, as Markdown. Pure."""
+    columns = [
+        "contender",
+        "records/s",
+        "CPU µs/record",
+        "ratio to the bare loop (min to max)",
+        "broker CPU µs/record",
+        "peak RSS MiB",
+        "s to first output",
+        "s without outputs after SIGKILL",
+    ]
+    rows = []
+    for peer in peers:
+        middles = partial(middle, rounds, peer.name)
+        away = [each.seconds for each in restarts if each.contender == peer.name]
+        rows.append(
+            [
+                peer.name,
+                f"{middles(lambda run: run.records_per_second):,.0f}",
+                f"{middles(lambda run: run.cpu_us):.2f}",
+                spread(ratios(rounds, peer.name, YARDSTICK.name)),
+                f"{middles(lambda run: run.broker_cpu_us):.2f}",
+                f"{middles(lambda run: run.rss_mib):.0f}",
+                f"{middles(lambda run: run.first_s):.1f}",
+                f"{median(away):.1f}" if away else "-",
+            ]
+        )
+    return markdown(columns, rows)
+
+
+def picture(rounds: Rounds, peers: Sequence[Peer]) -> str:
+    """Draw the CPU time per record. Pure."""
+    bars = []
+    for peer in peers:
+        cost = middle(rounds, peer.name, lambda run: run.cpu_us)
+        speed = middle(rounds, peer.name, lambda run: run.records_per_second)
+        bars.append(Bar(peer.name, cost, f"{cost:.2f} µs · {speed:,.0f} records/s"))
+    return bar_chart("CPU time per record, one process", bars)
+
+
+def drains(
+    broker: Broker, stage: Stage, peers: Sequence[Peer], records: int, wanted: int
+) -> list[list[Run]]:
+    """Let everybody drain the topic, in rounds."""
+    print(f"preloading {records:,} records ...", flush=True)
+    broker.create(SOURCE)
+    broker.create(f"{SOURCE}.dlq")
+    kept = preload(broker, SOURCE, records)
+    rounds = []
+    for number in range(wanted):
+        print(f"round {number + 1} of {wanted}", flush=True)
+        turn = number % len(peers)  # nobody always comes first, or after the same neighbour
+        rounds.append(
+            [
+                calm_drain(
+                    peer.name,
+                    lambda output, peer=peer: start(peer, stage, SOURCE, output),  # type: ignore[misc]  # bound
+                    number,
+                    broker,
+                    records,
+                    kept,
+                    WINDOW,
+                )
+                for peer in [*peers[turn:], *peers[:turn]]
+            ]
+        )
+    broker.delete(SOURCE)
+    return rounds
+
+
+def latencies(
+    broker: Broker, stage: Stage, peers: Sequence[Peer], seconds: float, wanted: int
+) -> list[LatencyRun]:
+    """Measure everybody's latency, in rounds."""
+    runs = []
+    for number in range(wanted * len(peers)):
+        peer = peers[number % len(peers)]
+        await_calm()
+        run = measure_latency(
+            peer.name,
+            partial(start, peer, stage, quick=True),
+            number,
+            broker,
+            seconds,
+            WARM_UP_SECONDS,
+        )
+        print(
+            f"{run.contender:42} p50 {run.p50:6.1f}  p99 {run.p99:6.1f} ms  CPU {run.cpu:4.0%}"
+            f"  others {run.foreign_cores:.2f} cores",
+            flush=True,
+        )
+        runs.append(run)
+    return runs
+
+
+def restarts_of(broker: Broker, stage: Stage, peers: Sequence[Peer], wanted: int) -> list[Restart]:
+    """Kill everybody."""
+    found = []
+    for number in range(wanted * len(peers)):
+        peer = peers[number % len(peers)]
+        begin = partial(start, peer, stage, quick=True)
+        found.append(restart.measure(peer.name, begin, number, broker))
+        print(f"{peer.name:42} outputs again after {found[-1].seconds:.1f} s", flush=True)
+    return found
+
+
+def main() -> None:
+    """Measure, print tables, and write results and picture."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--records", type=int, default=16_000_000, help="size of the backlog")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each runs")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of a measurement of latency")
+    parser.add_argument("--restarts", type=int, default=1, help="how often each is killed")
+    parser.add_argument(
+        "--contender", action="append", default=[], help="only these, and write no results"
+    )
+    options = parser.parse_args()
+    require_linux()
+    given = options.contender
+    peers = [peer for peer in PEERS if not given or peer.name in {*given, YARDSTICK.name}]
+    late = [peer for peer in peers if peer.has_latency]
+    with built() as class_path, collectors() as endpoints, open_broker() as broker:
+        stage = Stage(broker.servers, endpoints["takes"], class_path)
+        rounds = drains(broker, stage, peers, options.records, options.rounds)
+        runs = latencies(broker, stage, late, options.seconds, options.rounds)
+        restarts = restarts_of(broker, stage, late, options.restarts)
+    names = [peer.name for peer in late]
+    print(f"\n{table(rounds, restarts, peers)}\n\n{latency_table(runs, names)}")
+    print(f"\nothers took at most {noise(rounds):.2f} cores during a run")
+    if given:
+        return
+    facts = {
+        "records": options.records,
+        "rounds": msgspec.to_builtins(rounds),
+        "latency": msgspec.to_builtins(runs),
+        "restarts": msgspec.to_builtins(restarts),
+    }
+    save(RESULTS, facts, {PICTURE: picture(rounds, peers)})
+
+
+if __name__ == "__main__":
+    main()
