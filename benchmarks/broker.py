@@ -58,6 +58,13 @@ class Broker:
             else:
                 return
 
+    def create_input(self, topic: str) -> list[str]:
+        """Create an input topic and what a processor needs beside it; return all names."""
+        names = [topic, f"{topic}.dlq", f"{topic}.replay"]
+        for name in names:
+            self.create(name)
+        return names
+
     def delete(self, topic: str) -> None:
         """Delete a topic."""
         self.admin.delete_topics([topic])[topic].result(SECONDS)

@@ -81,9 +81,8 @@ def measure(
 ) -> Run:
     """Measure once."""
     source, target = f"bench-in-{number}", f"bench-out-{number}"
-    topics = (source, target, f"{source}.dlq")
-    for topic in topics:
-        broker.create(topic)
+    broker.create(target)
+    topics = [target, *broker.create_input(source)]
     start = int(time.time()) + START_SECONDS  # whole, so that no record lies on a border
     begin = start + warm_up
     span = [str(begin), str(seconds), str(round(RATE * seconds))]

@@ -86,8 +86,7 @@ def picture(rounds: Rounds) -> str:
 def measure(broker: Broker, records: int, wanted: int) -> list[list[Run]]:
     """Run the rounds."""
     print(f"preloading {records:,} records ...", flush=True)
-    broker.create(INPUT)
-    broker.create(f"{INPUT}.dlq")
+    broker.create_input(INPUT)
     kept = preload(broker, INPUT, records)
     warm_up = partial(start, YARDSTICK, broker.servers)
     drain(YARDSTICK, warm_up, "bench-warm-up", broker, records, kept)

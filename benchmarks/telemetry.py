@@ -248,8 +248,7 @@ def measure(broker: Broker, records: int, wanted: int, names: list[str]) -> list
     kept = {}
     for topic, count in counts.items():
         print(f"preloading {count:,} records, {topic} ...", flush=True)
-        broker.create(f"bench-{topic}")
-        broker.create(f"bench-{topic}.dlq")
+        broker.create_input(f"bench-{topic}")
         kept[topic] = preload(broker, f"bench-{topic}", count, headers=Sent(topic))
     rounds: list[list[Run]] = []
     with collectors() as endpoints:

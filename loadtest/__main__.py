@@ -64,7 +64,7 @@ def main() -> int:
     except KeyboardInterrupt:
         return EXIT_FAILED
     print(markdown(made))
-    say(f"written: {options.out}/report.html, report.md, report.json")
+    say(f"written: {options.out}/report.html, report.svg, report.md, report.json")
     return 0 if made.holds else EXIT_LIMITS
 
 

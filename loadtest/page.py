@@ -4,28 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from html import escape
-from itertools import pairwise
-from math import ceil, log10
 from pathlib import Path
 from typing import NamedTuple
 
-from loadtest.report import SHARES, Mark, Report, generator_gave_way, told_of
-
-WIDTH, HEIGHT = 720, 220
-LEFT, RIGHT, TOP, BOTTOM = 58, 10, 12, 26
-COLOURS = 7  # in the style sheet
-STEPS = (1, 2, 5, 10)
+from loadtest.curves import BOTTOM, COLOURS, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Curve, Frame, plot
+from loadtest.report import SHARES, Report, generator_gave_way, told_of
 
 HERE = Path(__file__)
-
-
-class Curve(NamedTuple):
-    """One line of a chart; None where there is no value."""
-
-    name: str
-    values: Sequence[float | None]
 
 
 def page(given: Report) -> str:
@@ -47,7 +34,9 @@ def page(given: Report) -> str:
             '<div class="warning">The generator was the bottleneck: '
             "the figures say nothing of the pipeline.</div>"
         )
-    parts += [tiles(given), f'<div class="grid">{charts(given)}', found(given), "</div>"]
+    frame = frame_of(given)
+    drawn = [chart(frame, one) for one in charts_of(given)]
+    parts += [tiles(given), '<div class="grid">', *drawn, found(given), "</div>"]
     parts.append(
         f"<p><small>{escape(' · '.join(told_of(given)))}. Latencies count from the moment at "
         "which a record was due, whether or not it could be sent then; the shaded warm-up does not "
@@ -80,12 +69,26 @@ def tiles(given: Report) -> str:
     return f'<div class="tiles">{each}</div>'
 
 
-def charts(given: Report) -> str:
-    """Return all curves."""
+class Chart(NamedTuple):
+    """What one chart shows."""
+
+    title: str
+    xs: list[float]
+    curves: list[Curve]
+    unit: str = ""
+    log: bool = False
+
+
+def frame_of(given: Report) -> Frame:
+    """Return what all charts share."""
+    moments, looks = (moment.at for moment in given.moments), (each.at for each in given.samples)
+    return Frame(max([*moments, *looks, 1]), given.profile.warm_up, given.marks)
+
+
+def charts_of(given: Report) -> list[Chart]:
+    """Return what is drawn, the most important first."""
     moments = given.moments
     xs: list[float] = [moment.at for moment in moments]
-    end = max([*xs, *(each.at for each in given.samples), 1])
-    frame = Frame(end, given.profile.warm_up, given.marks)
     rates = [
         Curve("offered", [each.offered for each in moments]),
         Curve("sent", [each.sent for each in moments]),
@@ -105,22 +108,40 @@ def charts(given: Report) -> str:
         Curve("send delay, p99", [each.late_p99 for each in moments]),
     ]
     looked_at, cores, memory = used(given)
-    return "\n".join(
-        [
-            chart("Records per second", frame, xs, rates),
-            chart(
-                "Latency from the intended time to the sight of the output",
-                frame,
-                xs,
-                latency,
-                " ms",
-                log=True,
-            ),
-            chart("Records on their way", frame, xs, behind),
-            chart("CPU", frame, looked_at, cores, " cores"),
-            chart("Memory", frame, looked_at, memory, " MiB"),
-        ]
-    )
+    late = "Latency from the intended time to the sight of the output"
+    return [
+        Chart("Records per second", xs, rates),
+        Chart(late, xs, latency, " ms", log=True),
+        Chart("Records on their way", xs, behind),
+        Chart("CPU", looked_at, cores, " cores"),
+        Chart("Memory", looked_at, memory, " MiB"),
+    ]
+
+
+def picture(given: Report) -> str:
+    """Return rates and latencies as one picture, for a document or a pull request."""
+    frame, shown = frame_of(given), charts_of(given)[:2]
+    high = HEIGHT + 50
+    title = f"Load profile {given.name}"
+    style = HERE.with_suffix(".css").read_text()
+    frame_box = f'viewBox="0 0 {WIDTH} {high * len(shown)}" aria-label="{escape(title)}"'
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" {frame_box}>',
+        f"<style>{style}</style>",
+    ]
+    for number, one in enumerate(shown):
+        parts.append(f'<g transform="translate(0 {number * high + 22})">')
+        parts.append(f'<text class="title" x="8" y="-6">{escape(one.title)}</text>')
+        parts += plot(frame, one.xs, one.curves, log=one.log)
+        x = LEFT
+        for at, curve in enumerate(one.curves):
+            parts.append(
+                f'<rect x="{x}" y="{HEIGHT + 5}" width="12" height="3" fill="var(--c{at})"/>'
+                f'<text x="{x + 16}" y="{HEIGHT + 11}">{escape(curve.name)}</text>'
+            )
+            x += 34 + 6 * len(curve.name)
+        parts.append("</g>")
+    return "\n".join([*parts, "</svg>", ""])
 
 
 def used(given: Report) -> tuple[list[float], list[Curve], list[Curve]]:
@@ -139,133 +160,35 @@ def used(given: Report) -> tuple[list[float], list[Curve], list[Curve]]:
     return [float(each) for each in at], curves(cores), curves(memory)
 
 
-class Frame(NamedTuple):
-    """What all charts of a page share: the length of the run, its warm-up, and its marks."""
-
-    end: float
-    warm_up: float
-    marks: Sequence[Mark]
-
-    def x(self, seconds: float) -> float:
-        """Return where a moment is."""
-        return LEFT + (WIDTH - LEFT - RIGHT) * max(0.0, min(1.0, seconds / self.end))
-
-
-class Scale(NamedTuple):
-    """A vertical scale from ``low`` to ``high``, by powers of ten if ``log``."""
-
-    low: float
-    high: float
-    log: bool
-
-    def y(self, value: float) -> float:
-        """Return where a value is."""
-        if self.log:
-            share = log10(max(value, self.low) / self.low) / log10(self.high / self.low)
-        else:
-            share = (value - self.low) / (self.high - self.low)
-        return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
-
-    def ticks(self) -> list[float]:
-        """Return the values that are written beside it."""
-        if self.log:
-            powers = round(log10(self.high / self.low))
-            return [self.low * 10**power for power in range(powers + 1)]
-        return [self.high * part / 4 for part in range(5)]
-
-
-def scale_of(curves: Sequence[Curve], *, log: bool) -> Scale:
-    """Return a scale that holds all values."""
-    top = max((value for curve in curves for value in curve.values if value is not None), default=0)
-    if log:
-        return Scale(1, 10 ** max(1, ceil(log10(max(top, 10)))), log)
-    unit = 10.0 ** int(log10(top)) if top >= 1 else 0.1
-    return Scale(
-        0, next((step * unit for step in STEPS if step * unit >= top), 10 * unit) or 1, log
-    )
-
-
-def chart(
-    title: str,
-    frame: Frame,
-    xs: Sequence[float],
-    curves: Sequence[Curve],
-    unit: str = "",
-    *,
-    log: bool = False,
-) -> str:
+def chart(frame: Frame, one: Chart) -> str:
     """Return one chart, with its legend."""
-    scale = scale_of(curves, log=log)
-    base = HEIGHT - BOTTOM
-    parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">']
-    if frame.warm_up:
-        parts.append(
-            f'<rect class="warm" x="{LEFT}" y="{TOP}" width="{frame.x(frame.warm_up) - LEFT:.1f}" '
-            f'height="{base - TOP}"><title>warm-up</title></rect>'
-        )
-    for tick in scale.ticks():
-        y = scale.y(tick)
-        parts.append(
-            f'<line class="axis" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
-        )
-        parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{short(tick)}</text>')
-    for part in range(5):
-        at = frame.end * part / 4
-        anchor = "end" if part == 4 else "middle"
-        parts.append(
-            f'<text x="{frame.x(at):.1f}" y="{HEIGHT - 8}" text-anchor="{anchor}">{at:,.0f} s'
-            "</text>"
-        )
-    for mark in frame.marks:
-        x = frame.x(mark.at)
-        parts.append(
-            f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{base}"><title>'
-            f"{escape(mark.words)}</title></line>"
-            f'<text x="{x - 4:.1f}" y="{TOP + 9}" text-anchor="end">{escape(mark.words)}</text>'
-        )
-    for number, curve in enumerate(curves):
-        parts += [
-            f'<polyline class="curve" style="stroke:var(--c{number % COLOURS})" points="{points}"/>'
-            for points in lines(frame, scale, xs, curve.values)
-        ]
-    parts.append(f'<line class="hair" y1="{TOP}" y2="{base}"/></svg>')
+    parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(one.title)}">']
+    parts += plot(frame, one.xs, one.curves, log=one.log)
+    parts.append(f'<line class="hair" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/></svg>')
     legend = "".join(
         f'<div><i style="background:var(--c{number % COLOURS})"></i>{escape(curve.name)}'
         "<span></span></div>"
-        for number, curve in enumerate(curves)
+        for number, curve in enumerate(one.curves)
     )
     data = {
-        "names": [curve.name for curve in curves],
-        "xs": list(xs),
+        "names": [curve.name for curve in one.curves],
+        "xs": one.xs,
         "rows": [
             [None if value is None else round(value, 2) for value in curve.values]
-            for curve in curves
+            for curve in one.curves
         ],
         "x0": 0,
         "dx": frame.end,
         "left": LEFT,
         "width": WIDTH - LEFT - RIGHT,
-        "unit": unit,
+        "unit": one.unit,
     }
     shown = escape(json.dumps(data, separators=(",", ":")), quote=True)
     return (
-        f'<section class="card" data-curves="{shown}"><h2>{escape(title)} '
+        f'<section class="card" data-curves="{shown}"><h2>{escape(one.title)} '
         f'<small class="when"></small></h2>{"".join(parts)}'
         f'<div class="legend">{legend}</div></section>'
     )
-
-
-def lines(
-    frame: Frame, scale: Scale, xs: Sequence[float], values: Sequence[float | None]
-) -> list[str]:
-    """Return the points of a curve, broken where there is no value or no moment."""
-    found: list[list[str]] = [[]]
-    for (x, value), (next_x, _) in pairwise([*zip(xs, values, strict=True), (float("inf"), None)]):
-        if value is not None:
-            found[-1].append(f"{frame.x(x):.1f},{scale.y(value):.1f}")
-        if value is None or next_x - x > 2.5:
-            found.append([])
-    return [" ".join(points) for points in found if points]
 
 
 def found(given: Report) -> str:
@@ -313,10 +236,3 @@ def found(given: Report) -> str:
 def milliseconds(value: int | None) -> str:
     """Return a latency for people."""
     return "-" if value is None else f"{value:,} ms"
-
-
-def short(value: float) -> str:
-    """Return a number beside an axis."""
-    if value >= 1_000_000:
-        return f"{value / 1_000_000:g}M"
-    return f"{value / 1_000:g}k" if value >= 10_000 else f"{value:,g}"

@@ -21,7 +21,7 @@ from lanternpipe.settings import Settings
 from loadtest.deployment import Broker, Deployment, Process, deployed, open_broker
 from loadtest.files import PROGRESS, RESULT, STARTED
 from loadtest.lanes import Account
-from loadtest.page import page
+from loadtest.page import page, picture
 from loadtest.profile import Profile
 from loadtest.report import Mark, Report, markdown, report
 from loadtest.search import Found
@@ -223,6 +223,7 @@ def conclude(
     (folder / "report.json").write_bytes(written)
     (folder / "report.md").write_text(markdown(made))
     (folder / "report.html").write_text(page(made))
+    (folder / "report.svg").write_text(picture(made))
     return made
 
 

@@ -85,8 +85,7 @@ def drains(
 ) -> list[list[Run]]:
     """Let everybody drain the topic, in rounds."""
     print(f"preloading {records:,} records ...", flush=True)
-    broker.create(SOURCE)
-    broker.create(f"{SOURCE}.dlq")
+    broker.create_input(SOURCE)
     kept = preload(broker, SOURCE, records)
     rounds = []
     for number in range(wanted):

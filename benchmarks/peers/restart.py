@@ -31,9 +31,8 @@ class Restart(msgspec.Struct):
 def measure(contender: str, start: Start, number: int, broker: Broker) -> Restart:
     """Measure once."""
     source, target = f"bench-restart-in-{number}", f"bench-restart-out-{number}"
-    topics = (source, target, f"{source}.dlq")
-    for topic in topics:
-        broker.create(topic)
+    broker.create(target)
+    topics = [target, *broker.create_input(source)]
     generate = ["-m", "benchmarks.openloop", "generate", broker.servers, source, str(RATE)]
     generate += [str(int(time.time()) + 2), str(RUN_SECONDS + GIVE_UP_SECONDS)]
     with running(generate):
