@@ -58,6 +58,8 @@ from lanternpipe.topology import (
 # Longer than any single call into the client is supposed to take (flush: 30 s, and a transaction
 # call was seen to take 36 s with a broker down).
 HUNG_SECONDS = 60.0
+# Exactly once, outputs wait for their transaction anyway; at least once, this is most of latency.
+FETCH_SECONDS = {"exactly-once": 0.02, "at-least-once": 0.005}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,11 @@ def build_processor(
     names = topic_names(settings, pipeline)
     health = Health(stuck_after=HUNG_SECONDS * 2, log=log)
     consumer = RecordConsumer(
-        consumer_config(settings.kafka, instance=settings.instance),
+        consumer_config(
+            settings.kafka,
+            instance=settings.instance,
+            fetch_seconds=FETCH_SECONDS[settings.delivery],
+        ),
         list(names.sources),
         log=log,
         waiting=health.wait,

@@ -34,6 +34,7 @@ QUICK = {
     "KAFKA__CONSUMER_EXTRA__HEARTBEAT_INTERVAL_MS": "500",
     # Ten groups would ask three brokers for records ten times a second each.
     "KAFKA__CONSUMER_EXTRA__FETCH_WAIT_MAX_MS": "500",
+    "KAFKA__CONSUMER_EXTRA__FETCH_MIN_BYTES": "1",
     "TELEMETRY__SIGNALS": "metrics,logs",
     "TOPICS__PARTITIONS": f"{PARTITIONS}",
     "COMMIT__SHORTEST": "1",  # a transaction costs three brokers far more than a few records
