@@ -15,7 +15,12 @@ from lanternpipe.demo.stage import Stage, embedded, on_broker
 from lanternpipe.pipeline import Pipeline
 from lanternpipe.settings import KafkaSettings, Settings
 from lanternpipe.testing.guard import guard
-from lanternpipe.testing.kafka_cluster import NoKafkaError, UnsupportedError, kafka_cluster
+from lanternpipe.testing.kafka_cluster import (
+    NoKafkaError,
+    UnsupportedError,
+    describe_provider,
+    kafka_cluster,
+)
 
 ROOT = Path(__file__).parents[1]
 STOP_SECONDS = 20.0
@@ -71,7 +76,7 @@ def open_broker(settings: Settings, pipeline: Pipeline[Any, Any]) -> Iterator[Br
         with suppress(UnsupportedError):
             pid = cluster.pid(1)
         servers = cluster.bootstrap_servers
-        words = "one Apache Kafka broker on this machine"
+        words = describe_provider()
         yield Broker(stack.enter_context(stage_on(servers)), words, pid)
 
 

@@ -58,6 +58,11 @@ class Reader:
             self.close()
             raise ReaderError("the reader of outputs and dead letters has not started; see above")
 
+    @property
+    def has_died(self) -> bool:
+        """Whether it has ended before it had said all."""
+        return self._listening.dead and self.account is None
+
     def taken(self) -> Tally:
         """Return what it has told since last asked."""
         new, self._new = self._new, Tally()

@@ -35,6 +35,7 @@ from loadtest.tally import Tally
 
 SECONDS, FINISH, FINISHED = "load-seconds", "load-finish", "load-finished"
 FOLLOW_SECONDS = 0.5
+EXIT_FAILED = 2
 DRAIN_SECONDS = 60.0
 FINISH_SECONDS = 60.0  # for workers to have flushed
 
@@ -149,6 +150,12 @@ class Harness:
         while True:
             gevent.sleep(FOLLOW_SECONDS)
             self._look()
+            if self._reader is not None and self._reader.has_died:
+                _log.error("the reader has ended: nobody sees what comes out")
+                self._environment.process_exit_code = EXIT_FAILED
+                assert self._environment.runner is not None
+                gevent.spawn(self._environment.runner.quit)
+                return
 
     def _look(self) -> None:
         if self._sender is not None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from loadtest.curves import BOTTOM, COLOURS, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Curve, Frame, plot
-from loadtest.report import SHARES, Report, generator_gave_way, told_of
+from loadtest.report import SHARES, Report, generator_gave_way, told_of, warning
 
 HERE = Path(__file__)
 
@@ -30,10 +30,7 @@ def page(given: Report) -> str:
         f'<div class="soft">{escape(given.profile.words)}</div>',
     ]
     if generator_gave_way(given):
-        parts.append(
-            '<div class="warning">The generator was the bottleneck: '
-            "the figures say nothing of the pipeline.</div>"
-        )
+        parts.append(f'<div class="warning">{escape(warning(given))}</div>')
     frame = frame_of(given)
     drawn = [chart(frame, one) for one in charts_of(given)]
     parts += [tiles(given), '<div class="grid">', *drawn, found(given), "</div>"]

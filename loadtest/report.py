@@ -86,6 +86,7 @@ class Report(msgspec.Struct, frozen=True):
         marks: Faults, and the end of the sending.
         latencies: Percentiles over all that counts, by kind.
         account: What became of all records.
+        full: How often a generator's queue was full: the broker took less than was sent.
         drain_seconds: From the end of the sending until the last record was seen.
         cpu_us: CPU time of the processors per record.
         growth: By how much processors grow per hour, where the run was long enough.
@@ -104,6 +105,7 @@ class Report(msgspec.Struct, frozen=True):
     marks: list[Mark]
     latencies: dict[str, dict[str, int | None]]
     account: Account
+    full: int
     drain_seconds: int
     cpu_us: float | None
     growth: dict[str, Slope]
@@ -160,6 +162,7 @@ def report(
         [*marks, Mark(max(sending, default=begin) + 1 - begin, "sending ended")],
         {kind: percentiles(latencies) for kind, latencies in counted.items()},
         account,
+        tally.total("full"),
         drained,
         used / done * 1e6 if done else None,
         growth,
@@ -277,6 +280,14 @@ def generator_gave_way(given: Report) -> bool:
     return any("generator" in each.words and not each.holds for each in given.findings)
 
 
+def warning(given: Report) -> str:
+    """Return what is to be said of a generator that gave way."""
+    text = "The generator was the bottleneck: the figures say nothing of the pipeline."
+    if given.full:
+        text += f" Its queue was full {given.full:,} times: the broker took less than was sent."
+    return text
+
+
 def markdown(given: Report) -> str:
     """Return the report as tables."""
     verdict: Literal["holds", "DOES NOT HOLD"] = "holds" if given.holds else "DOES NOT HOLD"
@@ -287,10 +298,7 @@ def markdown(given: Report) -> str:
         "",
     ]
     if generator_gave_way(given):
-        lines += [
-            "**The generator was the bottleneck: the figures say nothing of the pipeline.**",
-            "",
-        ]
+        lines += [f"**{warning(given)}**", ""]
     if given.saturation is not None:
         lines += [f"Highest rate that held: **{given.saturation.best:,.0f} records/s**.", ""]
         lines += ["| records/s | |", "|---:|---|"]
