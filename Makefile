@@ -12,7 +12,7 @@ export COMPOSE_FILE := $(SECURED)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down smoke test test-all stack security lint types logins unit hostile contract integration docs chaos load bench bench-latency bench-telemetry bench-peers lock sbom generate clean
+.PHONY: help demo up down smoke test test-all stack security lint types logins unit hostile contract integration docs chaos load bench bench-latency bench-telemetry bench-costs bench-peers lock sbom generate clean
 
 help: ## Show this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ bench-latency: $(VENV)/.dev ## Latency at 5,000 records/s, on a real Kafka (abou
 
 bench-telemetry: $(VENV)/.dev $(VENV)/.stock ## What each signal costs, on a real Kafka (about twelve minutes)
 	@$(BIN)/python -m benchmarks.telemetry $(ARGS)
+
+bench-costs: $(VENV)/.dev ## How cost grows with partitions, size, TLS and the knobs of latency (about fifteen minutes)
+	@$(BIN)/python -m benchmarks.costs $(ARGS)
 
 bench-peers: $(VENV)/.dev $(VENV)/.stock $(VENV)/.quix ## Side by side with Kafka Streams, quixstreams and others (about an hour)
 	@$(BIN)/python -m benchmarks.peers $(ARGS)

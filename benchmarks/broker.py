@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -25,6 +26,8 @@ from logins.samples import samples
 PARTITIONS = 6
 OLD_VERSIONS = 0.05
 POOL = 200_000  # distinct records, sent again and again
+POOL_BYTES = 200_000_000  # that they may take together
+ENCRYPTED = "TLS"  # the listener's name
 SECONDS = 30.0
 
 
@@ -36,15 +39,19 @@ class Broker:
         servers: Where it listens.
         pid: Its process; None where it is not on this machine, and then its CPU is not measured.
         admin: A client to ask it.
+        partitions: Of the topics that it creates.
+        encrypted: Where it listens for TLS, if it was given a certificate.
     """
 
     servers: str
     pid: int | None
     admin: AdminClient
+    partitions: int = PARTITIONS
+    encrypted: str = ""
 
     def create(self, topic: str) -> None:
         """Create a topic, whose files go at once when it is deleted, and wait for its leaders."""
-        new = NewTopic(topic, PARTITIONS, 1, config={"file.delete.delay.ms": "100"})
+        new = NewTopic(topic, self.partitions, 1, config={"file.delete.delay.ms": "100"})
         self.admin.create_topics([new])[topic].result(SECONDS)
         deadline = time.monotonic() + SECONDS
         while True:
@@ -72,32 +79,52 @@ class Broker:
     def written(self, topic: str) -> int:
         """Return the offsets written so far, including a few that are transaction markers."""
         spec = OffsetSpec.latest()
-        asked = {TopicPartition(topic, number): spec for number in range(PARTITIONS)}
+        asked = {TopicPartition(topic, number): spec for number in range(self.partitions)}
         answers = self.admin.list_offsets(asked, request_timeout=SECONDS)
         return sum(future.result(SECONDS).offset for future in answers.values())
 
 
 @contextmanager
-def open_broker() -> Iterator[Broker]:
-    """Run a broker within the block; its compiler is not held back as it is for tests."""
-    with kafka_cluster(1, heap="1g", jvm_flags=()) as cluster:
+def open_broker(keystore: Path | None = None) -> Iterator[Broker]:
+    """Run a broker within the block; its compiler is not held back as it is for tests.
+
+    Args:
+        keystore: A certificate and its key, for a second listener that encrypts.
+    """
+    doors = {ENCRYPTED: "SSL"} if keystore else {}
+    prefix = f"listener.name.{ENCRYPTED.lower()}.ssl.keystore"
+    secured = {f"{prefix}.type": "PEM", f"{prefix}.location": str(keystore)} if keystore else {}
+    with kafka_cluster(1, heap="1g", jvm_flags=(), properties=secured, doors=doors) as cluster:
         pid = None
         with suppress(UnsupportedError):
             pid = cluster.pid(1)
         servers = cluster.bootstrap_servers
         # Quiet, or it would complain when the broker ends.
-        yield Broker(servers, pid, AdminClient({"bootstrap.servers": servers, "log_level": 2}))
+        admin = AdminClient({"bootstrap.servers": servers, "log_level": 2})
+        door = cluster.door(ENCRYPTED) if keystore else ""
+        yield Broker(servers, pid, admin, encrypted=door)
 
 
-def sample_values(count: int, *, filtered: float) -> list[tuple[bytes, bytes]]:
-    """Return keys and values of sample logins, each of another user, so that keys spread evenly."""
+def sample_values(count: int, *, filtered: float, size: int = 0) -> list[tuple[bytes, bytes]]:
+    """Return keys and values of sample logins, each of another user, so that keys spread evenly.
+
+    Args:
+        count: How many.
+        filtered: Share of those from an app version that is too old.
+        size: Of a value, in bytes: the device's id is made longer by random digits, which compress
+            to half. By default values have the size that they come with, about 200.
+    """
     rng = random.Random(1)
     logins = samples(seed=1, filtered=filtered, poison=0, clock=time.time)
     made = []
     for login in islice(logins, count):
         assert isinstance(login, UserLogin)
         user = str(uuid.UUID(int=rng.getrandbits(128), version=4))
-        value = msgspec.json.encode(msgspec.structs.replace(login, user_id=user))
+        own = msgspec.structs.replace(login, user_id=user)
+        value = msgspec.json.encode(own)
+        if missing := max(0, size - len(value)):
+            longer = own.device_id + rng.randbytes(missing // 2 + 1).hex()[:missing]
+            value = msgspec.json.encode(msgspec.structs.replace(own, device_id=longer))
         made.append((user.encode(), value))
     return made
 
@@ -107,6 +134,7 @@ def preload(
     topic: str,
     records: int,
     headers: Callable[[bytes, bytes, int], Any] = lambda *_: None,
+    size: int = 0,
 ) -> float:
     """Fill a topic with records; return the share that is not to be filtered out.
 
@@ -115,8 +143,10 @@ def preload(
         topic: Its name.
         records: How many.
         headers: Of a record, by key, value and time in milliseconds; by default none has any.
+        size: Of their values, in bytes; 0 for the size that they come with.
     """
-    pool = sample_values(min(POOL, records), filtered=OLD_VERSIONS)
+    distinct = min(POOL, records, POOL_BYTES // max(1, size))
+    pool = sample_values(distinct, filtered=OLD_VERSIONS, size=size)
     old = 0
     producer = Producer(
         {

@@ -6,8 +6,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -16,23 +16,32 @@ TAIL_BYTES = 4_000
 
 
 class Contender:
-    """A running process; its output is kept for when it fails."""
+    """A running process, or several as one; the output is kept for when one fails."""
 
-    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
-        self.pid = process.pid
-        self._process = process
-        self._log = log
+    def __init__(self, parts: Iterable[tuple[subprocess.Popen[bytes], Path]]) -> None:
+        self.parts = tuple(parts)
+        self.pids = tuple(process.pid for process, _ in self.parts)
 
     def kill(self) -> None:
         """End it at once, as a crash does."""
-        self._process.kill()
-        self._process.wait()
+        for process, _ in self.parts:
+            process.kill()
+            process.wait()
 
     def check(self, *, stuck: bool = False) -> None:
         """Exit with the end of its output if it has ended, or is stuck."""
-        if stuck or self._process.poll() is not None:
-            tail = self._log.read_bytes()[-TAIL_BYTES:].decode(errors="replace")
-            raise SystemExit(f"{self._process.args!r} ended or is stuck:\n{tail}")
+        for process, log in self.parts:
+            if stuck or process.poll() is not None:
+                tail = log.read_bytes()[-TAIL_BYTES:].decode(errors="replace")
+                raise SystemExit(f"{process.args!r} ended or is stuck:\n{tail}")
+
+
+@contextmanager
+def together(members: Iterable[AbstractContextManager[Contender]]) -> Iterator[Contender]:
+    """Run several within the block, and take them as one."""
+    with ExitStack() as stack:
+        running = [stack.enter_context(member) for member in members]
+        yield Contender(part for member in running for part in member.parts)
 
 
 @contextmanager
@@ -51,7 +60,7 @@ def running(
                 stderr=subprocess.STDOUT,
             )
         try:
-            yield Contender(process, log)
+            yield Contender([(process, log)])
         finally:
             process.terminate()
             try:

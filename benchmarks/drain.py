@@ -117,7 +117,7 @@ def drain(
             sample = Sample(
                 now - began,
                 broker.written(output) / kept,
-                cpu_seconds(process.pid),
+                sum(map(cpu_seconds, process.pids)),
                 cpu_seconds(broker.pid) if broker.pid else 0.0,
                 busy_seconds() - cpu_seconds(os.getpid()),
             )
@@ -127,7 +127,7 @@ def drain(
                 end = sample.at + window.skip + window.most
             samples.append(sample)
             time.sleep(SAMPLE_SECONDS)
-        rss = peak_rss_mib(process.pid)
+        rss = max(map(peak_rss_mib, process.pids))
     broker.delete(output)
     return summary(contender, samples, window.of(samples, records), rss)
 

@@ -95,10 +95,11 @@ def measure(
         start_contender(source, target) as process,
         running(generate) as sender,
     ):
-        pids = [process.pid, broker.pid or os.getpid(), sender.pid, reader.pid, os.getpid()]
+        others = [broker.pid or os.getpid(), *sender.pids, reader.pid, os.getpid()]
 
         def look() -> list[float]:
-            return [busy_seconds(), *map(cpu_seconds, pids)]
+            own = sum(map(cpu_seconds, process.pids))
+            return [busy_seconds(), own, *map(cpu_seconds, others)]
 
         until(begin)
         process.check()
