@@ -124,6 +124,7 @@ class World:
         self.free = set(self.partitions)
         self.searched = False  # whether a culprit was searched for in the last turn
         self._moving: set[TopicPartition] = set()
+        self._coming: set[TopicPartition] = set()
         self.start()
 
     def start(self) -> None:
@@ -160,7 +161,7 @@ class World:
     def _leave(self) -> None:
         self._clients += 1
         self.broker.generation += 1
-        self.free.update(self.source.assigned)
+        self.free.update(self.source.assigned.keys() - self._coming)
 
     def _cut_off(self) -> RefusedFailure | None:
         if self.processor.outdated:
@@ -177,6 +178,7 @@ class World:
                 self.broker.generation += 1
                 self.free = set(self.partitions)
                 self._moving.clear()
+                self._coming.clear()
                 self.start()
             else:
                 break
@@ -236,9 +238,15 @@ class World:
     def assign(self, number: int, late: bool) -> None:
         """A partition comes."""
         if partition := pick(self.free - self._moving, number):
+
+            def come() -> None:
+                self._coming.discard(partition)
+                self.source.assign(partition)
+
             self._moving.add(partition)
+            self._coming.add(partition)
             self.free.discard(partition)
-            self._events(late).append(lambda: self.source.assign(partition))
+            self._events(late).append(come)
 
     def revoke(self, number: int, late: bool) -> None:
         """A partition goes."""
