@@ -134,11 +134,12 @@ class RecordTracer:
         for place, parent in sorted(parents.items()):
             if len(contexts) < granted:
                 context = contexts[place] = self.context(parent)
-            elif parent is None:  # the hops to come are to know
-                context = self.context(None)
+                ids = context.trace_id, context.span_id
+            elif parent is None:  # the hops to come are to know; no context, which costs 1 µs
+                ids = self._ids(None)
             else:
                 continue  # they know already
-            headers[place] = replaced(headers[place], written(context.trace_id, context.span_id))
+            headers[place] = replaced(headers[place], written(*ids))
         return TracedRun(
             self,
             replace(records, headers=headers),
@@ -179,8 +180,12 @@ class RecordTracer:
 
     def context(self, parent: Parent | None) -> SpanContext:
         """Return the context of a new span that is kept."""
+        return SpanContext(*self._ids(parent), is_remote=False, trace_flags=FLAGS)
+
+    def _ids(self, parent: Parent | None) -> tuple[int, int]:
+        """Return the ids of a trace and of a span in it."""
         trace = parent.trace_id if parent is not None else self._bits(128) or 1
-        return SpanContext(trace, self._bits(64) or 1, is_remote=False, trace_flags=FLAGS)
+        return trace, self._bits(64) or 1
 
     def _batch_spans(
         self,
