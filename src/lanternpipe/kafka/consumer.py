@@ -125,7 +125,8 @@ class RecordConsumer:
         if len(timestamps) < len(messages):
             messages = self._sort_out(messages, ends, lost)
             timestamps = list(map(_timestamp, messages))
-        return Fetched(self._runs(messages, timestamps), ends, lost, self._full)
+        runs = self._runs(messages, timestamps) if messages else []
+        return Fetched(runs, ends, lost, self._full)
 
     def seek(self, partition: TopicPartition, offset: int) -> bool:
         """Go on reading at ``offset``; False while a rebalance is going on."""
@@ -248,9 +249,10 @@ class RecordConsumer:
         fifty records do: so there is one for each partition, and not for each fetch.
         """
         places: list[Any] = list(map(Message.partition, messages))
-        if len(set(map(Message.topic, messages))) > 1:
-            places = list(zip(map(Message.topic, messages), places, strict=True))
-        if places and places.count(places[0]) == len(places):
+        topics = list(map(Message.topic, messages))
+        if topics.count(topics[0]) < len(topics):  # a string of its own each: dear to hash
+            places = list(zip(topics, places, strict=True))
+        if places.count(places[0]) == len(places):
             return [_columns(messages, timestamps)]
         by_place: dict[Any, tuple[list[Message], list[int]]] = {}
         start = 0

@@ -44,14 +44,6 @@ def attempt(
     return results, failures
 
 
-def places_of(kind: type, kinds: list[type]) -> Iterator[int]:
-    """Yield where ``kind`` is; it is mostly rare, and a search runs at C speed."""
-    place = -1
-    for _ in range(kinds.count(kind)):
-        place = kinds.index(kind, place + 1)
-        yield place
-
-
 def kept(
     keep: Sequence[bool],
     keys: list[bytes | None],

@@ -9,7 +9,7 @@ from typing import Any
 
 from lanternpipe.pipeline import Output, Skip
 from lanternpipe.records import Headers, Outgoing, Records, wire_bytes
-from lanternpipe.runtime.columns import attempt, kept, places_of
+from lanternpipe.runtime.columns import attempt, kept
 from lanternpipe.runtime.deadletter import Cause
 from lanternpipe.runtime.plan import Plan
 
@@ -58,11 +58,12 @@ class OutputPlanner:
             results: What the transform made of each.
             gone: Records without result, by place; those that can be no output are added.
         """
-        kinds = list(map(type, results))
-        skipped = list(places_of(Skip, kinds))
-        if kinds.count(self._output.event) + len(skipped) + len(gone) == len(results):
+        event = self._output.event
+        others = [place for place, result in enumerate(results) if type(result) is not event]
+        skipped = [place for place in others if type(results[place]) is Skip]
+        if len(skipped) + len(gone) == len(others):
             plan.filtered.update(str(results[place].reason) for place in skipped)
-            self._single(plan, records, results, skipped, gone)
+            self._single(plan, records, results, others, gone)
         else:
             self._any(plan, records, results, gone)
 
@@ -71,15 +72,15 @@ class OutputPlanner:
         plan: Plan,
         records: Records,
         results: list[Any],
-        skipped: Sequence[int],
+        others: Sequence[int],
         causes: dict[int, Cause],
     ) -> None:
-        """Handle the common case: each result is one output event, ``Skip``, or a failure."""
+        """Handle the common case: each result is one output event; but for ``others``."""
         keys, timestamps, headers = records.keys, records.timestamps, records.headers
         keep = [True] * len(results)
-        for place in (*skipped, *causes):
+        for place in others:
             keep[place] = False
-        if not all(keep):
+        if others:
             results = list(compress(results, keep))
             keys, timestamps, headers = kept(keep, keys, timestamps, headers)
         values, unencodable = attempt(self._output.encode, results)
