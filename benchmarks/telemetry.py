@@ -8,7 +8,7 @@ more topic every record carries a foreign ``traceparent`` that says no.
 
 Ratios are taken within a round, twice: against everything off on the same topic, and on the one
 without headers, as these are there for the traces' sake; for bare loops against the one without
-tracing. At most 100 records a second get spans, as shipped; further ones carry the decision on.
+tracing. At most 100 records a second get spans, as shipped; further ones go on as they came.
 
 Everything off leaves what the loop counts for its ledger, its log and its health, and the client's
 own statistics. Left out: what ``drain.py`` leaves out, dead letters, and the Collector's own CPU

@@ -164,7 +164,7 @@ def build_processor(
         committer=committer,
         planner=planner,
         app_settings=load_app_settings(pipeline.settings),
-        interval=CommitInterval(settings.commit.shortest, settings.commit.longest),
+        interval=_interval(settings),
         start=settings.start,
         group=settings.kafka.group_id,
         batch_records=settings.batch_records,
@@ -194,6 +194,13 @@ def build_processor(
         rotation,
         deadline,
     )
+
+
+def _interval(settings: Settings) -> CommitInterval:
+    commit = settings.commit
+    if settings.delivery == "at-least-once":  # where nobody waits for it, but who waits behind it
+        return CommitInterval(commit.longest, commit.longest)
+    return CommitInterval(commit.shortest, commit.longest)
 
 
 def _identity(settings: Settings, names: TopicNames) -> Identity:

@@ -10,7 +10,7 @@ from lanternpipe.kafka.clients import CLIENT_VERSION
 from lanternpipe.kafka.stats import Figure
 from lanternpipe.records import TopicPartition
 from lanternpipe.runtime.lag import Lag
-from lanternpipe.runtime.process import Sight
+from lanternpipe.runtime.sight import Sight
 from lanternpipe.runtime.watermarks import Watermarks
 from lanternpipe.telemetry import catalogue
 from lanternpipe.telemetry.logs import PipelineLog

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import compress
+from itertools import chain, compress
 from typing import NamedTuple, TypeAlias
 
 # As many digits as a partition, and an offset, can have.
@@ -73,10 +73,10 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """A run of records from one partition, in offset order.
+    """A run of records from one partition, in offset order; or several such runs as one.
 
     Attributes:
-        source: Where they came from.
+        source: Where they came from; of several runs, where the first did.
         offsets: Ascending; gaps are normal (transaction markers, compaction).
         keys: Key bytes or None.
         values: Value bytes, None for a tombstone.
@@ -84,6 +84,7 @@ class Records:
         headers: One entry per record, or None when no record of the run has any.
         unreadable: Offsets of records whose headers the client cannot read.
         carried: By offset, what former hops said of records in retry and replay topics.
+        sources: Of several runs, where each record came from; else empty.
     """
 
     source: TopicPartition
@@ -94,9 +95,31 @@ class Records:
     headers: list[Headers | None] | None = None
     unreadable: frozenset[int] = frozenset()
     carried: Mapping[int, Mapping[str, bytes]] = field(default_factory=dict)
+    sources: Sequence[TopicPartition] = ()
 
     def __len__(self) -> int:
         return len(self.offsets)
+
+    def at(self, place: int) -> Place:
+        """Return where one record is."""
+        source = self.sources[place] if self.sources else self.source
+        return Place(*source, self.offsets[place])
+
+    @classmethod
+    def joined(cls, runs: Sequence[Records]) -> Records:
+        """Return several runs as one; none of their records is unreadable or has hopped."""
+        headers: list[Headers | None] | None = None
+        if any(run.headers is not None for run in runs):
+            headers = [each for run in runs for each in run.headers or [None] * len(run)]
+        return cls(
+            runs[0].source,
+            list(chain.from_iterable(run.offsets for run in runs)),
+            list(chain.from_iterable(run.keys for run in runs)),
+            list(chain.from_iterable(run.values for run in runs)),
+            list(chain.from_iterable(run.timestamps for run in runs)),
+            headers,
+            sources=[source for run in runs for source in [run.source] * len(run)],
+        )
 
     def select(self, keep: Sequence[bool]) -> Records:
         """Return the records whose place in ``keep`` is true."""

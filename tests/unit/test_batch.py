@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from asyncio import CancelledError
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lanternpipe.errors import Reject
-from lanternpipe.pipeline import Output, Skip
+from lanternpipe.errors import Reject, Retry
+from lanternpipe.pipeline import Context, Output, Skip
 from lanternpipe.records import Headers, Outgoing, Records, TopicPartition
 from lanternpipe.runtime.columns import attempt
 from lanternpipe.runtime.plan import Plan
@@ -193,6 +194,37 @@ def test_no_value_of_a_record_is_in_our_headers(drawn: tuple[list[str], Records]
     for _, value, _, headers in to(word_planner().plan(spoilt, CTX), "words.dlq"):
         assert value is None or b"s3cret" in value
         assert b"s3cret" not in b"".join(content or b"" for _, content in headers)
+
+
+@given(st.lists(runs(("good", "skip", "two", "none", "wrapped")) | runs(), min_size=1, max_size=4))
+def test_several_runs_are_planned_as_each_by_itself(drawn: list[tuple[list[str], Records]]) -> None:
+    """Runs of several partitions give the same outputs and counts as one; not if any fails."""
+    each = [
+        replace(records, source=TopicPartition("words", number))
+        for number, (_, records) in enumerate(drawn)
+    ]
+    plans = [word_planner().plan(records, CTX) for records in each]
+    plan = word_planner().plan_several(Records.joined(each), CTX, enter=lambda _: None)
+    if any(one.causes for one in plans):
+        assert plan is None
+        return
+    assert plan is not None
+    for topic in ("shouts-v2", "whispers-v2"):
+        assert to(plan, topic) == [row for one in plans for row in to(one, topic)]
+    assert plan.processed == sum(one.processed for one in plans)
+    assert plan.filtered == sum((one.filtered for one in plans), Counter())
+    assert [plan.dead_lettered, plan.retried, plan.held] == [Counter(), Counter(), None]
+
+
+def test_several_runs_are_not_planned_as_one_where_one_wants_another_attempt() -> None:
+    """What a retry means is a matter of its partition."""
+
+    def early(_word: Word, _ctx: Context[Any]) -> Shout:
+        raise Retry("early")
+
+    run = run_of(SOURCE, [(0, Stored(b"good:0", None, 1))])
+    planner = word_planner(transform=early)
+    assert planner.plan_several(Records.joined([run, run]), CTX, enter=lambda _: None) is None
 
 
 @given(runs(("good", "skip", "reject", "bug", "large", "poison", "tombstone", "unencodable")))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lanternpipe.runtime.interval import WORK_PER_COMMIT, CommitInterval
+from lanternpipe.runtime.interval import WORK_PER_COMMIT, CommitInterval, Pace
 
 BOUNDS = st.tuples(st.floats(0.001, 10), st.floats(0.001, 10)).map(sorted)
 COMMITS = st.lists(st.tuples(st.floats(0, 100), st.booleans()), max_size=50)
@@ -56,3 +56,12 @@ def test_commits_leave_time_for_work(commit: float) -> None:
 def test_begins_short() -> None:
     """A process that has just started is not behind until it has seen that it is."""
     assert CommitInterval(0.05, 1.0).seconds == 0.05
+
+
+def test_nothing_fits_before_the_pace_is_known() -> None:
+    """So many records fit as the last ones' pace allows; before, nobody knows."""
+    pace = Pace(10.0)
+    assert not pace.fits(1)
+    pace.observe(4, 2.0)
+    assert pace.fits(20)
+    assert not pace.fits(21)

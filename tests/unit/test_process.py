@@ -8,6 +8,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from lanternpipe.records import Outgoing
 from tests.unit.worlds import PARTITIONS, Script, World
 
 KINDS = st.sampled_from(
@@ -126,6 +127,41 @@ def test_work_is_undone_in_the_middle_of_a_fetch() -> None:
     world.play([assign_three, [], [*fetch_three, ("fault", "send", "abortable", False)]])
     (undone,) = world.log.named("work_undone")
     assert undone == {"cause": "ILLEGAL_GENERATION", "records": 9}
+
+
+def test_short_runs_are_sent_as_one() -> None:
+    """What a fetch brings from several partitions is planned and sent at once, if nothing fails."""
+    world, sent = World(), list[int]()
+    send = world.sink.send
+
+    def counted(batch: Outgoing) -> None:
+        sent.append(len(batch))
+        send(batch)
+
+    world.sink.send = counted  # type: ignore[method-assign]
+    fetch_three = [("append", number, ["good"] * 3) for number in range(PARTITIONS)]
+    assign_three = [("assign", 0, False)] * PARTITIONS
+    world.play([assign_three, [("append", 0, ["good"])], fetch_three])  # by one it learns the pace
+    assert sent == [1, 3 * PARTITIONS]
+
+
+def test_at_least_once_readers_see_outputs_before_they_are_committed() -> None:
+    """Ages count when nothing is on its way any more; exactly once, when they are committed."""
+
+    def seen_before_a_commit(*, exactly_once: bool) -> int:
+        world, counts = World(exactly_once=exactly_once), list[int]()
+
+        def look() -> None:
+            assert world.processor.work.positions.in_flight() == 3
+            counts.append(sum(world.processor.measures.read().ages["acked"].counts))
+
+        world.look = look  # type: ignore[attr-defined]
+        opening = [("assign", 0, False), ("due", False)]
+        world.play([opening, [], [("append", 0, ["good"] * 3)], [("look",)]])
+        return counts[0]
+
+    assert seen_before_a_commit(exactly_once=False) == 3
+    assert seen_before_a_commit(exactly_once=True) == 0
 
 
 def test_the_client_is_served_while_nothing_comes() -> None:

@@ -10,7 +10,7 @@ from lanternpipe.records import Backlog, TopicPartition
 from lanternpipe.runtime.lag import Lag
 from lanternpipe.runtime.measure import PHASES, Measures
 from lanternpipe.runtime.positions import Position
-from lanternpipe.runtime.process import Sight
+from lanternpipe.runtime.sight import Sight
 from lanternpipe.runtime.watermarks import Watermarks
 from lanternpipe.telemetry.metrics import open_metrics
 

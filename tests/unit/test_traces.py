@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from opentelemetry import trace
@@ -39,6 +40,7 @@ class Bench:
 
     def __init__(self, ratio: float = 0.0, per_second: int = 1_000) -> None:
         self.spans: list[ReadableSpan] = []
+        self.clock = Clock(NOW)
         self.tracer = RecordTracer(
             ratio=ratio,
             group="group",
@@ -46,8 +48,12 @@ class Bench:
             emit=self.spans.append,
             per_second=per_second,
             rng=random.Random(1),
-            clock=Clock(NOW),
+            clock=self.clock,
         )
+
+    def trace(self, records: Records) -> None:
+        """Trace a run of which nothing fails."""
+        self.tracer.begin(records).end({}, NOW, (NOW, NOW), 1_000)
 
     def named(self, count: str) -> list[ReadableSpan]:
         """Return spans of batches or of records."""
@@ -155,17 +161,51 @@ def test_spans_are_capped_and_failures_have_an_allowance_of_their_own() -> None:
     assert run.records.headers[9] == given[9], "who comes later goes on from where we came in"
 
 
-def test_a_record_without_span_still_carries_the_decision() -> None:
-    """What was chosen here and gets no span carries a context, or later hops would not know."""
-    bench = Bench(ratio=1.0, per_second=0)
-    run = bench.tracer.begin(run_of([None]))
+def test_a_record_without_span_goes_on_as_it_came() -> None:
+    """What gets no span carries no context of ours, which would name a parent that nobody has."""
+    bench, records = Bench(ratio=1.0, per_second=0), run_of([None])
+    run = bench.tracer.begin(records)
     assert run.end({}, NOW, (NOW, NOW), 1_000) is None
     assert not bench.spans
     assert bench.tracer.capped == 1
-    (carried,) = run.records.headers or []
-    context = parsed(dict(carried or []).get("traceparent"))
-    assert context is not None
-    assert context.sampled
+    assert run.records is records
+
+
+def test_nothing_is_chosen_once_a_second_is_spent() -> None:
+    """Until the next second only what records carry is obeyed; the ratio tells who is left out."""
+    bench = Bench(ratio=0.5, per_second=1)
+    given: Headers = [("traceparent", written(7, 8))]
+    bench.trace(run_of([given]))
+    bench.trace(run_of([None] * 100))
+    assert len(bench.named("record")) == 1
+    assert bench.tracer.capped == 50
+    bench.trace(run_of([given, *[None] * 9]))
+    assert bench.tracer.capped == 56
+    bench.clock.now += 1
+    bench.trace(run_of([given]))
+    assert len(bench.named("record")) == 2
+
+
+def test_traces_from_elsewhere_come_first() -> None:
+    """Where spans are short, a trace that others have begun is gone on with before a new one."""
+    bench = Bench(ratio=1.0, per_second=1)
+    bench.trace(run_of([None, None, [("traceparent", written(7, 8))]]))
+    (span,) = bench.named("record")
+    assert (span.attributes or {})["messaging.kafka.offset"] == 12
+
+
+def test_spans_of_several_runs_as_one() -> None:
+    """Each record's span names its own partition; that of the batch names none."""
+    bench = Bench(ratio=1.0)
+    there = replace(run_of([None]), source=TopicPartition("in", 4))
+    bench.trace(Records.joined([run_of([None]), there]))
+    told = [span.attributes or {} for span in bench.named("record")]
+    assert [each["messaging.destination.partition.id"] for each in told] == ["3", "4"]
+    assert [each["pipeline.event.id"] for each in told] == ["in/3/10", "in/4/10"]
+    assert not any(
+        "messaging.destination.partition.id" in (span.attributes or {})
+        for span in bench.named("batch")
+    )
 
 
 def test_links_are_capped_and_counted() -> None:

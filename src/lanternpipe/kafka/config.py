@@ -172,9 +172,14 @@ def transactional_config(
 
 def at_least_once_config(kafka: KafkaSettings, limits: ByteLimits = DEFAULT_LIMITS) -> Config:
     """Return the configuration of the processor's producer under at-least-once."""
-    # For ever: a broker that is away is waited for, records are not given up.
     return producer_config(
-        kafka, limits, message_timeout_ms=0, statistics_interval_ms=STATISTICS_MS
+        kafka,
+        limits,
+        # For ever: a broker that is away is waited for, records are not given up.
+        message_timeout_ms=0,
+        # Readers wait for it; and while behind, a queue of requests makes fuller batches anyway.
+        linger_ms=2,
+        statistics_interval_ms=STATISTICS_MS,
     )
 
 

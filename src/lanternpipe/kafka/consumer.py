@@ -28,7 +28,7 @@ from lanternpipe.records import Fetched, Records, TopicPartition
 
 # Once a record has come, how long to wait for others: they come in one answer of the broker's, and
 # a batch of one is the dearest of all.
-GATHER_SECONDS = 0.002
+GATHER_SECONDS = 0.001
 QUERY_SECONDS = 5.0
 LEAVE_SECONDS = 5.0
 

@@ -95,6 +95,10 @@ class AtLeastOnce:
         """Return how full the producer's queue is, from 0 to 1."""
         return self._sink.fullness()
 
+    def delivered(self) -> bool:
+        """Tell whether nothing is on its way."""
+        return self._sink.fullness() == 0
+
     def close(self, timeout: float) -> None:
         """Wait for acknowledgements up to ``timeout`` seconds, then drop the producer."""
         self._sink.close(timeout)

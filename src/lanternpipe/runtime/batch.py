@@ -45,8 +45,7 @@ class Progress(NamedTuple):
     def record(self) -> str:
         """Return the place of the record that the transform is at."""
         done = len(self.places) - length_hint(self.events)
-        offset = self.records.offsets[self.places[max(0, done - 1)]]
-        return f"{self.records.source}/{offset}"
+        return str(self.records.at(self.places[max(0, done - 1)]))
 
 
 class Planner:
@@ -111,6 +110,24 @@ class Planner:
         if causes:
             self._plan_dead_letters(plan, records, causes, failed)
         return plan
+
+    def plan_several(
+        self, records: Records, ctx: Context[Any], *, enter: Callable[[str], object]
+    ) -> Plan | None:
+        """Decide what becomes of records of several partitions, if nothing is the matter.
+
+        Returns None where a record fails or is to be tried again: what follows from that is a
+        matter of its partition, so each run is to be planned by itself.
+        """
+        causes: dict[int, Cause] = {}
+        again: dict[int, str] = {}
+        results = self._results(records, ctx, {}, causes, again, enter)
+        if causes or again:
+            return None
+        enter("encode")
+        plan = Plan()
+        self._outputs.plan(plan, records, results, causes)
+        return None if causes else plan
 
     def _hold(
         self,

@@ -86,6 +86,9 @@ class Committer(Protocol):
     def fullness(self) -> float:
         """Return how full the producer's queue is, from 0 to 1."""
 
+    def delivered(self) -> bool:
+        """Tell whether readers see all that was sent, before it is committed."""
+
     def close(self, timeout: float) -> None:
         """Release the producer within ``timeout`` seconds."""
 
@@ -183,6 +186,10 @@ class ExactlyOnce:
     def fullness(self) -> float:
         """Return how full the producer's queue is, from 0 to 1."""
         return self._sink.fullness()
+
+    def delivered(self) -> bool:
+        """Tell that readers see nothing before it is committed."""
+        return False
 
     def close(self, timeout: float) -> None:
         """Drop the producer; what is still open is aborted by the broker."""

@@ -49,10 +49,16 @@ class Pace:
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._per_record = 0.0
+        self._knows = False
 
     def observe(self, records: int, seconds: float) -> None:
         """Learn how long some records took."""
         self._per_record = seconds / records
+        self._knows = True
+
+    def fits(self, records: int) -> bool:
+        """Tell whether it is known that so many records are not too many."""
+        return self._knows and self._per_record * records <= self._seconds
 
     def records(self, most: int) -> int:
         """Return how many records to take."""

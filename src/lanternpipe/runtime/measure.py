@@ -124,10 +124,10 @@ class Measures:
             self._operation("poll", "", self._monotonic() - began)
             self._batches.add(records)
 
-    def admitted(self, run: Records) -> Stamps:
-        """Records are to be worked on; returns their timestamps, for ``processed``."""
+    def admitted(self, run: Records, at: float) -> Stamps:
+        """Work on records has begun at that time; returns their timestamps, for ``processed``."""
         stamps = self.stamps(run.timestamps)
-        self._future += self._ages["polled"].add_ages(self._clock() * 1_000, stamps)
+        self._future += self._ages["polled"].add_ages(at * 1_000, stamps)
         return stamps
 
     def stamps(self, timestamps: Sequence[int]) -> Stamps:
@@ -144,12 +144,16 @@ class Measures:
     def committed(self, seconds: float) -> None:
         """All open work has become final; the call took so many seconds."""
         self._operation("commit", "", seconds)
-        now = self._clock()
-        acked = self._ages["acked"]
-        for spread in self._open:
-            acked.add_spread(now * 1_000, spread)
-        self._open.clear()
-        self._progress_at = now
+        self.acked()
+        self._progress_at = self._clock()
+
+    def acked(self) -> None:
+        """Readers see the outputs of all open work."""
+        if self._open:
+            now, ages = self._clock() * 1_000, self._ages["acked"]
+            for spread in self._open:
+                ages.add_spread(now, spread)
+            self._open.clear()
 
     def commit_failed(self, code: str, seconds: float) -> None:
         """A commit has failed after so many seconds."""

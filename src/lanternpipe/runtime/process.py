@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Collection, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from lanternpipe.errors import RefusedFailure
@@ -20,12 +20,12 @@ from lanternpipe.runtime.heal import StallWatch
 from lanternpipe.runtime.health import Health
 from lanternpipe.runtime.hops import due, has_hopped, ready, unwrapped
 from lanternpipe.runtime.interval import CommitInterval
-from lanternpipe.runtime.measure import Measured, Measures
-from lanternpipe.runtime.outcomes import Outcome
-from lanternpipe.runtime.positions import Position
+from lanternpipe.runtime.measure import Measures
+from lanternpipe.runtime.plan import Plan
 from lanternpipe.runtime.probe import OpenBreaker
 from lanternpipe.runtime.rebalance import Rebalance
 from lanternpipe.runtime.report import Report
+from lanternpipe.runtime.sight import Sight
 from lanternpipe.runtime.stall import Stalls
 from lanternpipe.runtime.start import PartitionStart
 from lanternpipe.runtime.steering import Steering
@@ -34,39 +34,11 @@ from lanternpipe.runtime.work import Work
 
 IDLE_WAIT = 0.1  # seconds; how late a stop request may be noticed
 LEAST_WAIT = 0.2  # seconds; many records that become due one by one are taken together
+SHORT_RUN = 50  # records; as many cost as much as a run does
 REFUSED_PAUSE = 2.0  # seconds between attempts at what we may not do
 SIGHT_EVERY = 0.5  # seconds; how old the numbers may be that other threads see
 
 ALL_IS_RIGHT = Breaker(ratio=1.0, window=1, enabled=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Sight:
-    """What the loop knows of itself at the end of one turn, for other threads to read.
-
-    Attributes:
-        consumed: Deliveries handed to this process.
-        in_flight: Deliveries not yet committed.
-        unaccounted: Deliveries that nobody knows the fate of; anything but 0 is a bug.
-        outcomes: Final outcomes by outcome and reason.
-        positions: Where each assigned partition stands.
-        measured: Times, ages and sizes.
-        waiting: Partitions that are not read just now, on purpose.
-        breaker_open: Whether the breaker has stopped the loop.
-        breaker_openings: How often it has.
-        stalls: How often the client was replaced because a partition stood still.
-    """
-
-    consumed: int = 0
-    in_flight: int = 0
-    unaccounted: int = 0
-    outcomes: Mapping[Outcome, int] = field(default_factory=dict)
-    positions: Mapping[TopicPartition, Position] = field(default_factory=dict)
-    measured: Measured = field(default_factory=Measured)
-    waiting: Collection[TopicPartition] = ()
-    breaker_open: bool = False
-    breaker_openings: int = 0
-    stalls: int = 0
 
 
 class FloodError(Exception):
@@ -274,6 +246,7 @@ class Processor:
         self.work.reach_ends(each for each in fetched.ends if not self._steering.ahead(each[0]))
         if not fetched.runs:
             self.work.serve()
+        self.work.look()
         self.work.commit_if_due(full=fetched.full)
         self._stalls.polled(full=fetched.full, excused=bool(self._open))
         self._report.tell(self.work.outcomes, self.work.positions.in_flight)
@@ -336,7 +309,10 @@ class Processor:
         work = self.work
         # All runs are noted as handed out before any is sent: if sending fails, all are undone.
         admitted = [fresh for run in fetched.runs if (fresh := work.admit(run)) is not None]
-        ctx, ends_at = self._context(), self.measures.now() + self._batch_seconds
+        ctx = self._context()
+        if self._are_one(admitted) and self._handle_run(Records.joined(admitted), ctx):
+            return
+        ends_at = self.measures.now() + self._batch_seconds
         for run in admitted:
             if work.waits(run.source):
                 work.drop(run)
@@ -349,6 +325,18 @@ class Processor:
             if ready_now := self._due(original) if hop else original:
                 self._handle_run(ready_now, ctx)
 
+    def _are_one(self, runs: Sequence[Records]) -> bool:
+        """Tell whether runs may be worked on as one, for the price of one."""
+        return (
+            len(runs) > 1
+            and (records := sum(map(len, runs))) <= SHORT_RUN * len(runs)
+            and self.work.fits(records)
+            and self.work.culprits.limit is None
+            and not any(
+                run.source.topic in self._hops or run.unreadable or has_hopped(run) for run in runs
+            )
+        )
+
     def _due(self, run: Records) -> Records:
         """Return the records of a hop that may be worked on; the others are put back."""
         now_ms = self._clock() * 1_000
@@ -360,14 +348,22 @@ class Processor:
             run = run.head(count)
         return run
 
-    def _handle_run(self, run: Records, ctx: Context[Any]) -> None:
+    def _handle_run(self, run: Records, ctx: Context[Any]) -> bool:
+        """Work on a run; False, and nothing is done, where several runs cannot be one."""
         work, measures = self.work, self.measures
         enter = measures.phases.enter
-        stamps, began, began_at = measures.admitted(run), measures.now(), self._clock()
-        traced = self._tracing.begin(run)
-        verdicts = work.culprits.verdicts(run)
-        plan = self._planner.plan(traced.records, ctx, verdicts, enter=enter, failed=traced.failed)
+        began, began_at = measures.now(), self._clock()
+        traced, planner = self._tracing.begin(run), self._planner
+        plan: Plan | None
+        if run.sources:
+            plan = planner.plan_several(traced.records, ctx, enter=enter)
+        else:
+            verdicts = work.culprits.verdicts(run)
+            plan = planner.plan(traced.records, ctx, verdicts, enter=enter, failed=traced.failed)
         work.took(len(run), measures.now() - began)
+        if plan is None:
+            return False
+        stamps = measures.admitted(run, began_at)
         if run.source.topic not in self._hops and (flood := self._breaker.trips(run, plan)):
             raise FloodError(flood)
         enter("send")
@@ -383,3 +379,4 @@ class Processor:
         measures.processed(stamps, measures.now() - began)
         if exemplar := traced.end(failures, began_at, self._polled, until + 1):
             measures.exemplify("processed", exemplar)
+        return True

@@ -200,6 +200,10 @@ class Work:
             return most
         return max(1, min(most, self.culprits.limit - self.positions.in_flight()))
 
+    def fits(self, records: int) -> bool:
+        """Tell whether the user's code is known to be quick enough for so many records at once."""
+        return self._pace.fits(records)
+
     def took(self, records: int, seconds: float) -> None:
         """Learn how long the user's code took over some records."""
         self._pace.observe(records, seconds)
@@ -312,6 +316,11 @@ class Work:
     def serve(self) -> None:
         """Serve what the clients have to tell while there are no records."""
         self._committer.serve()
+
+    def look(self) -> None:
+        """Measure what readers see by now, where that is before a commit."""
+        if self._open and self._committer.delivered():
+            self._measures.acked()
 
     def take(self, partitions: Iterable[TopicPartition]) -> None:
         """Take over partitions that have been given to us."""

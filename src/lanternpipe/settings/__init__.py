@@ -62,12 +62,19 @@ class TopicSettings(Section):
 
 
 class CommitSettings(Section):
-    """How often results are committed: seldom while behind, often when caught up."""
+    """How often results are committed: seldom while behind, often where readers wait for it."""
 
     shortest: float = Field(
-        0.05, gt=0, description="Seconds between commits when caught up: most of the latency."
+        0.05,
+        gt=0,
+        description="Seconds between commits when caught up, exactly once: most of the latency.",
     )
-    longest: float = Field(1.0, gt=0, description="Seconds between commits while behind.")
+    longest: float = Field(
+        1.0,
+        gt=0,
+        description="Seconds between commits while behind; at least once, where readers need not "
+        "wait for them, always.",
+    )
 
     @model_validator(mode="after")
     def _relations(self) -> CommitSettings:

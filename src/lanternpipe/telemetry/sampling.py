@@ -54,6 +54,10 @@ class Allowance:
         self._second = 0
         self._left = per_second
 
+    def spent(self, second: int) -> bool:
+        """Tell whether nothing is left in this second."""
+        return second <= self._second and not self._left
+
     def take(self, wanted: int, second: int) -> int:
         """Return how many of those wanted are granted in this second."""
         if second > self._second:

@@ -92,12 +92,11 @@ class RecordTracer:
         resource: What the spans belong to.
         emit: Takes finished spans.
         per_second: Most records that get a span in a second, and as many again that fail; further
-            ones are counted, and carry the decision on.
+            ones go on as they came, and are counted.
         rng: Makes ids.
         clock: Seconds since 1970.
 
     Attributes:
-        capped: Traced records that got no span, because there were too many.
         links_omitted: Links that a batch's span has no room for.
     """
 
@@ -112,8 +111,9 @@ class RecordTracer:
         rng: random.Random | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.capped = self.links_omitted = 0
-        self._limit = threshold(ratio)
+        self.links_omitted = 0
+        self._ratio, self._limit = ratio, threshold(ratio)
+        self._capped = self._passed_by = 0
         self._group = group
         self._resource = resource
         self._emit = emit
@@ -121,28 +121,34 @@ class RecordTracer:
         self._bits = (rng or random.Random()).getrandbits  # noqa: S311  # ids, no secrets
         self._clock = clock
 
+    @property
+    def capped(self) -> int:
+        """Records that got no span because there were too many, as far as these were chosen.
+
+        Who would have been chosen among those that were not even looked at follows from the ratio.
+        """
+        return self._capped + round(self._passed_by * self._ratio)
+
     def begin(self, records: Records) -> TracedRun:
         """Choose the records to trace and give each the context of its span to be."""
-        parents = chosen(
-            records.keys, records.values, records.timestamps, records.headers, self._limit
-        )
+        second, limit = int(self._clock()), self._limit
+        if limit and self._spans.spent(second):
+            # Only what others have decided is looked at: while behind, most time is like that.
+            limit = 0
+            self._passed_by += len(records)
+        parents = chosen(records.keys, records.values, records.timestamps, records.headers, limit)
         if not parents:
             return TracedRun(self, records)
-        granted = self._spans.take(len(parents), int(self._clock()))
-        contexts: dict[int, SpanContext] = {}
+        granted = self._spans.take(len(parents), second)
+        # A trace that has begun elsewhere is not to be cut off for the sake of a new one.
+        places = sorted(parents, key=lambda place: (parents[place] is None, place))[:granted]
+        contexts = {place: self.context(parents[place]) for place in places}
         headers: list[Headers | None] = list(records.headers or [None] * len(records))
-        for place, parent in sorted(parents.items()):
-            if len(contexts) < granted:
-                context = contexts[place] = self.context(parent)
-                ids = context.trace_id, context.span_id
-            elif parent is None:  # the hops to come are to know; no context, which costs 1 µs
-                ids = self._ids(None)
-            else:
-                continue  # they know already
-            headers[place] = replaced(headers[place], written(*ids))
+        for place, context in contexts.items():
+            headers[place] = replaced(headers[place], written(context.trace_id, context.span_id))
         return TracedRun(
             self,
-            replace(records, headers=headers),
+            replace(records, headers=headers) if contexts else records,
             parents,
             contexts,
             granted,
@@ -162,7 +168,7 @@ class RecordTracer:
         failed = len(run.contexts) - run.granted
         affordable = self._failures.take(failed, int(ended)) if failed else 0
         places = sorted(islice(run.contexts, run.granted + affordable))
-        self.capped += len(run.parents) - len(places)
+        self._capped += len(run.parents) - len(places)
         places = [place for place in places if place < until]
         if not places:
             return None
@@ -180,12 +186,8 @@ class RecordTracer:
 
     def context(self, parent: Parent | None) -> SpanContext:
         """Return the context of a new span that is kept."""
-        return SpanContext(*self._ids(parent), is_remote=False, trace_flags=FLAGS)
-
-    def _ids(self, parent: Parent | None) -> tuple[int, int]:
-        """Return the ids of a trace and of a span in it."""
         trace = parent.trace_id if parent is not None else self._bits(128) or 1
-        return trace, self._bits(64) or 1
+        return SpanContext(trace, self._bits(64) or 1, is_remote=False, trace_flags=FLAGS)
 
     def _batch_spans(
         self,
@@ -194,7 +196,9 @@ class RecordTracer:
         polled: tuple[float, float],
         times: tuple[float, float],
     ) -> SpanContext:
-        count = {"messaging.batch.message_count": len(run.records)}
+        records = run.records
+        count = {"messaging.batch.message_count": len(records)}
+        partition = None if records.sources else records.source.partition
         links = [
             Link(_remote(parent)) for place in places if (parent := run.parents[place]) is not None
         ]
@@ -206,7 +210,8 @@ class RecordTracer:
             SpanKind.CLIENT,
             self.context(None),
             polled,
-            attributes=count,
+            partition=partition,
+            attributes=dict(count),
             links=links,
         )
         context = self.context(None)
@@ -216,7 +221,8 @@ class RecordTracer:
             SpanKind.CONSUMER,
             context,
             times,
-            attributes=count,
+            partition=partition,
+            attributes=dict(count),
             links=links,
         )
         return context
@@ -229,9 +235,10 @@ class RecordTracer:
         failures: Mapping[int, tuple[str, str]],
         times: tuple[float, float],
     ) -> None:
-        parent, offset = run.parents[place], run.records.offsets[place]
+        parent, at = run.parents[place], run.records.at(place)
+        offset = at.offset
         carried = run.records.carried.get(offset, {}).get(EVENT_ID)
-        event = f"{run.records.source}/{offset}"
+        event = str(at)
         if carried:
             event = carried.decode("utf-8", "backslashreplace")
         attributes: dict[str, Any] = {
@@ -252,6 +259,7 @@ class RecordTracer:
             SpanKind.CONSUMER,
             run.contexts[place],
             times,
+            partition=at.partition,
             parent=None if parent is None else _remote(parent),
             attributes=attributes,
             links=[Link(batch)],
@@ -266,15 +274,18 @@ class RecordTracer:
         context: SpanContext,
         times: tuple[float, float],
         *,
+        partition: int | None,
         attributes: dict[str, Any],
         links: Sequence[Link],
         parent: SpanContext | None = None,
         status: Status = UNSET,
     ) -> None:
-        source = run.records.source
+        topic = run.records.source.topic
+        if partition is not None:
+            attributes["messaging.destination.partition.id"] = str(partition)
         self._emit(
             ReadableSpan(
-                name=f"{operation} {source.topic}",
+                name=f"{operation} {topic}",
                 context=context,
                 parent=parent,
                 resource=self._resource,
@@ -282,8 +293,7 @@ class RecordTracer:
                     "messaging.system": "kafka",
                     "messaging.operation.name": operation,
                     "messaging.operation.type": "receive" if operation == "poll" else operation,
-                    "messaging.destination.name": source.topic,
-                    "messaging.destination.partition.id": str(source.partition),
+                    "messaging.destination.name": topic,
                     "messaging.consumer.group.name": self._group,
                     **attributes,
                 },

@@ -100,25 +100,26 @@ class Ledger:
         self._visible: defaultdict[Place, Counter[Content]] = defaultdict(Counter)
         self._last: dict[tuple[str, TopicPartition], int] = {}
 
-    def plan(self, run: Records, plan: Plan, skipped: Mapping[int, str]) -> None:
-        """Learn what was planned for a run; ``skipped`` are the reasons of ``Skip`` by offset."""
+    def plan(self, run: Records, plan: Plan, skipped: Mapping[Place, str]) -> None:
+        """Learn what was planned for a run; ``skipped`` has the reasons of ``Skip``."""
         until = len(run) if plan.held is None else plan.held.place
-        made: defaultdict[int, Counter[Content]] = defaultdict(Counter)
+        made: defaultdict[Place, Counter[Content]] = defaultdict(Counter)
         for batch in plan.outgoing:
             for each in flatten(batch):
                 if place := origin(each):
-                    made[place.offset][each[:3]] += 1
-        dead = {offset: cause.kind for offset, cause in plan.causes}
-        waiting = {offset: cause.kind for offset, cause in plan.waiting}
-        for offset in run.offsets[:until]:
+                    made[place][each[:3]] += 1
+        # Of a single partition, where there are any.
+        dead = {Place(*run.source, offset): cause.kind for offset, cause in plan.causes}
+        waiting = {Place(*run.source, offset): cause.kind for offset, cause in plan.waiting}
+        for place in map(run.at, range(until)):
             outcome = ("processed", "")
-            if offset in dead:
-                outcome = ("dead_lettered", dead[offset])
-            elif offset in waiting:
-                outcome = ("retried", waiting[offset])
-            elif not made[offset]:
-                outcome = ("filtered", skipped.get(offset, "no_output"))
-            self._planned[Place(*run.source, offset)].append(Planned(outcome, made[offset]))
+            if place in dead:
+                outcome = ("dead_lettered", dead[place])
+            elif place in waiting:
+                outcome = ("retried", waiting[place])
+            elif not made[place]:
+                outcome = ("filtered", skipped.get(place, "no_output"))
+            self._planned[place].append(Planned(outcome, made[place]))
 
     def stored(self, written: Sequence[Written], offsets: Mapping[TopicPartition, int]) -> None:
         """Judge what is about to become visible together."""

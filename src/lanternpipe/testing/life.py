@@ -10,7 +10,7 @@ from typing import Any
 
 from lanternpipe.assembly import build_breaker, build_planner
 from lanternpipe.pipeline import Context, Pipeline, Skip
-from lanternpipe.records import Fetched, Records
+from lanternpipe.records import Fetched, Place, Records
 from lanternpipe.runtime.acknowledged import AtLeastOnce
 from lanternpipe.runtime.batch import Planner
 from lanternpipe.runtime.commit import Committer, ExactlyOnce
@@ -90,16 +90,16 @@ class WatchedPlanner(Planner):
     """Tells what it plans.
 
     Args:
-        told: Called with each run, its plan, and the reasons of what was skipped, by offset.
+        told: Called with each run, its plan, and the reasons of what was skipped.
         parts: Those of a planner.
     """
 
     def __init__(
-        self, *, told: Callable[[Records, Plan, Mapping[int, str]], None], **parts: Any
+        self, *, told: Callable[[Records, Plan, Mapping[Place, str]], None], **parts: Any
     ) -> None:
         super().__init__(**parts)
         self._told = told
-        self._skipped: dict[int, str] = {}
+        self._skipped: dict[Place, str] = {}
 
     def plan(
         self,
@@ -113,11 +113,18 @@ class WatchedPlanner(Planner):
         self._told(records, plan, self._skipped)
         return plan
 
+    def plan_several(self, records: Records, *more: Any, **named: Any) -> Plan | None:
+        """Decide what becomes of records of several partitions, and tell it if that was done."""
+        plan = super().plan_several(records, *more, **named)
+        if plan is not None:
+            self._told(records, plan, self._skipped)
+        return plan
+
     def _results(self, records: Records, *more: Any, **named: Any) -> list[Any]:
         results = super()._results(records, *more, **named)
         self._skipped = {
-            offset: str(result.reason)
-            for offset, result in zip(records.offsets, results, strict=True)
+            records.at(place): str(result.reason)
+            for place, result in enumerate(results)
             if type(result) is Skip
         }
         return results
