@@ -108,7 +108,7 @@ KNOBS = (
                 FETCH_WAIT: str(wait),
                 LINGER: str(linger),
             }
-            for wait, linger in ((50, 20), (20, 5), (5, 5), (5, 2), (2, 0))
+            for wait, linger in ((50, 20), (20, 5), (5, 5), (5, 2), (5, 1), (2, 0))
         },
     ),
 )

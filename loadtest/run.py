@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -29,6 +28,7 @@ from loadtest.tally import Tally
 from loadtest.watching import Watch, family
 
 LATEST = Path(__file__).with_name("reports") / "latest"
+LEFT = ("report.*", "*.log", f"{STARTED}*", f"{PROGRESS}*", f"{RESULT}*")  # by a run
 READY_SECONDS = 60.0
 END_SECONDS = 180.0  # beyond the length of a profile, for what it drains and says
 LOOK_SECONDS = 0.1
@@ -70,10 +70,9 @@ def run(settings: Settings, pipeline: Pipeline[Any, Any], options: Options) -> R
     """
     profile, say = options.profile, options.say
     folder = options.folder
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
     say(f"{options.name}: {profile.words}")
     with open_broker(settings, pipeline) as broker:
+        clear(folder)
         if broker.is_embedded:
             check_embedded(options)
         say(f"on {broker.words}; {settings.delivery}, {profile.processors} processor(s)")
@@ -91,6 +90,24 @@ def run(settings: Settings, pipeline: Pipeline[Any, Any], options: Options) -> R
                 locust.start()
                 start, marks = Conductor(deployment, locust, options).conduct()
     return conclude(options, settings.delivery, broker, start, marks, watch)
+
+
+def clear(folder: Path) -> None:
+    """Make a folder, or remove from it what an earlier run has left, and nothing else.
+
+    Raises:
+        LoadError: It holds something else, and so was hardly meant.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    there = set(folder.iterdir())
+    ours = {path for name in LEFT for path in folder.glob(name) if path.is_file()}
+    if strange := sorted(path.name for path in there - ours):
+        raise LoadError(
+            f"--out {folder} holds {strange[0]}, which is no part of a report: "
+            "give a folder of its own"
+        )
+    for path in ours:
+        path.unlink()
 
 
 def check_embedded(options: Options) -> None:

@@ -13,17 +13,18 @@ from logins.events import UserLogin
 from logins.pipeline import pipeline as healthy
 
 RETRY, BUG, FREEZE = "RETRY", "BUG", "FREEZE"
-# For so long a record is to be tried again, or freezes its processor: less than a session's
-# time-out, so that who takes it over has no trouble with it.
-SECONDS = 4
+SECONDS = 4  # for so long a record is to be tried again
+# For so long one freezes its processor: less than a session's time-out, so that who takes it over
+# has no trouble with it, and longer than a rebalance that may be going on.
+FREEZES = 12
 
 
 def transform(login: UserLogin, ctx: Context[Any]) -> Any:
     """Process a login, unless it says otherwise."""
-    young = time.time() - login.timestamp < SECONDS
-    if login.locale == RETRY and young:
+    age = time.time() - login.timestamp
+    if login.locale == RETRY and age < SECONDS:
         raise Retry("down")
-    if login.locale == FREEZE and young:
+    if login.locale == FREEZE and age < FREEZES:
         os.kill(os.getpid(), signal.SIGSTOP)
     if login.locale == BUG:
         raise ZeroDivisionError
