@@ -16,7 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from confluent_kafka import KafkaException, Producer, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    IsolationLevel,
+    KafkaException,
+    Producer,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from lanternpipe.testing.kafka_cluster import UnsupportedError, kafka_cluster
@@ -77,10 +84,12 @@ class Broker:
         self.admin.delete_topics([topic])[topic].result(SECONDS)
 
     def written(self, topic: str) -> int:
-        """Return the offsets written so far, including a few that are transaction markers."""
+        """Return the offsets committed so far, including a few that are transaction markers."""
         spec = OffsetSpec.latest()
         asked = {TopicPartition(topic, number): spec for number in range(self.partitions)}
-        answers = self.admin.list_offsets(asked, request_timeout=SECONDS)
+        answers = self.admin.list_offsets(
+            asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=SECONDS
+        )
         return sum(future.result(SECONDS).offset for future in answers.values())
 
 
@@ -103,6 +112,20 @@ def open_broker(keystore: Path | None = None) -> Iterator[Broker]:
         admin = AdminClient({"bootstrap.servers": servers, "log_level": 2})
         door = cluster.door(ENCRYPTED) if keystore else ""
         yield Broker(servers, pid, admin, encrypted=door)
+
+
+def committed_reader(servers: str, topic: str) -> Consumer:
+    """Return a reader of what is committed in a topic, from its beginning."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": servers,
+            "group.id": "bench-reader",
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+        }
+    )
+    consumer.assign([TopicPartition(topic, n, OFFSET_BEGINNING) for n in range(PARTITIONS)])
+    return consumer
 
 
 def sample_values(count: int, *, filtered: float, size: int = 0) -> list[tuple[bytes, bytes]]:

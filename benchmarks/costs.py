@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,12 +25,12 @@ import msgspec
 from benchmarks.broker import PARTITIONS, Broker, open_broker, preload
 from benchmarks.chart import Bar, bar_chart
 from benchmarks.contender import ROOT, Contender, processor, running, together
-from benchmarks.drain import Run, calm_drain
+from benchmarks.drain import Run, calm_drain, drain
 from benchmarks.latency import Run as LatencyRun
-from benchmarks.latency import measure as measure_latency
+from benchmarks.latency import calm_latency
 from benchmarks.latency import table as latency_table
-from benchmarks.machine import await_calm, require_linux
-from benchmarks.rounds import Rounds, markdown, middle, noise, ratios, save, spread
+from benchmarks.machine import require_linux
+from benchmarks.rounds import Rounds, markdown, middle, noise, order, ratios, save, spread
 from lanternpipe.ops.certs import make_certs
 
 RESULTS = ROOT / "benchmarks/results/costs.json"
@@ -137,21 +138,21 @@ def drains(broker: Broker, authority: Path, wanted: int) -> list[list[Run]]:
         print(f"preloading {backlog.records:,} records into {backlog.topic} ...", flush=True)
         replace(broker, partitions=backlog.partitions).create_input(backlog.topic)
         kept[backlog] = preload(broker, backlog.topic, backlog.records, size=backlog.size)
+    first = partial(start, BASE, broker, authority)  # warms the broker up, and does not count
+    drain(BASE.name, first, "bench-warm-up", broker, BASE.backlog.records, kept[BASE.backlog])
     rounds = []
     for number in range(wanted):
         print(f"round {number + 1} of {wanted}", flush=True)
-        turn = number % len(CASES)  # nobody always comes first, or after the same neighbour
         rounds.append(
             [
                 calm_drain(
                     case.name,
-                    lambda output, case=case: start(case, broker, authority, output),  # type: ignore[misc]  # bound
-                    number,
+                    partial(start, case, broker, authority),
                     replace(broker, partitions=case.backlog.partitions),
                     case.backlog.records,
                     kept[case.backlog],
                 )
-                for case in [*CASES[turn:], *CASES[:turn]]
+                for case in order(CASES, number)
             ]
         )
     for backlog in kept:
@@ -159,26 +160,20 @@ def drains(broker: Broker, authority: Path, wanted: int) -> list[list[Run]]:
     return rounds
 
 
-def turns(broker: Broker, knob: Knob, seconds: float, wanted: int, first: int) -> list[LatencyRun]:
-    """Measure the latency at every value of a knob, in rounds; ``first`` numbers the topics."""
-    runs = []
-    for number in range(wanted * len(knob.turned)):
-        name, variables = [*knob.turned.items()][number % len(knob.turned)]
+def turns(broker: Broker, knob: Knob, seconds: float, wanted: int) -> list[LatencyRun]:
+    """Measure the latency at every value of a knob, in rounds."""
 
-        def begin(
-            source: str, target: str, variables: Mapping[str, str] = variables
-        ) -> AbstractContextManager[Contender]:
-            environment = processor(knob.delivery, broker.servers, source, target)
-            return running(["-m", "lanternpipe", "process"], **environment, **variables)
+    def begin(
+        variables: Mapping[str, str], source: str, target: str
+    ) -> AbstractContextManager[Contender]:
+        environment = processor(knob.delivery, broker.servers, source, target)
+        return running(["-m", "lanternpipe", "process"], **environment, **variables)
 
-        await_calm()
-        runs.append(measure_latency(name, begin, first + number, broker, seconds))
-        print(
-            f"{name:32} p50 {runs[-1].p50:6.1f}  p99 {runs[-1].p99:6.1f} ms"
-            f"  CPU {runs[-1].cpu:4.0%}  others {runs[-1].foreign_cores:.2f} cores",
-            flush=True,
-        )
-    return runs
+    return [
+        calm_latency(name, partial(begin, knob.turned[name]), broker, seconds)
+        for number in range(wanted)
+        for name in order([*knob.turned], number)
+    ]
 
 
 def table(rounds: Rounds) -> str:
@@ -226,10 +221,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         make_certs(certificates, now=datetime.now(UTC))
         with open_broker(certificates / "kafka.pem") as broker:
             rounds = drains(broker, certificates / "ca.crt", options.rounds)
-            turned: list[list[LatencyRun]] = []
-            for knob in KNOBS:
-                first = sum(map(len, turned))
-                turned.append(turns(broker, knob, options.seconds, options.rounds, first))
+            turned = [turns(broker, knob, options.seconds, options.rounds) for knob in KNOBS]
     print(f"\n{table(rounds)}\n\nothers took at most {noise(rounds):.2f} cores during a run")
     for knob, runs in zip(KNOBS, turned, strict=True):
         print(f"\n{knob.delivery}\n\n{latency_table(runs, [*knob.turned])}")

@@ -1,7 +1,7 @@
 """One run: a process drains a topic, and is measured from outside.
 
 Within a window, by default between 15 % and 95 % of the records: CPU time of the whole process, all
-threads, from ``/proc``; progress from the ends of the output topic.
+threads, from ``/proc``; progress from the ends of what is committed in the output topic.
 
 Left out: start-up (told apart as seconds to the first output and to full speed), scrapes of
 ``/metrics``, and a network.
@@ -21,13 +21,11 @@ import msgspec
 
 from benchmarks.broker import Broker
 from benchmarks.contender import Contender
-from benchmarks.machine import await_calm, busy_seconds, cpu_seconds, peak_rss_mib
+from benchmarks.machine import busy_seconds, calm, cpu_seconds, peak_rss_mib
 
 SAMPLE_SECONDS = 0.1
 LEAST_SAMPLES = 10
 STUCK_SECONDS = 60.0
-NOISY_CORES = 0.3  # a run during which others took more is made again
-TRIES = 4
 
 Start = Callable[[str], AbstractContextManager[Contender]]
 """Starts a contender that writes to the given output topic."""
@@ -165,23 +163,22 @@ def summary(contender: str, samples: list[Sample], counted: list[Sample], rss: f
 def calm_drain(
     contender: str,
     start: Start,
-    number: int,
     broker: Broker,
     records: int,
     kept: float,
     window: Window = ALL_BUT_ENDS,
 ) -> Run:
-    """Drain once; again, but not for ever, if others have used the machine meanwhile."""
-    for attempt in range(TRIES):
-        await_calm()
-        output = f"bench-output-{number}-{attempt}-{uuid.uuid4().hex[:8]}"
+    """Drain while nobody else uses the machine, and say what came of it."""
+
+    def once() -> Run:
+        output = f"bench-output-{uuid.uuid4().hex[:8]}"
         run = drain(contender, start, output, broker, records, kept, window)
         print(
-            f"{contender:26} {run.records_per_second:9,.0f} records/s  {run.cpu_us:5.2f} µs  "
+            f"{contender:42} {run.records_per_second:9,.0f} records/s  {run.cpu_us:5.2f} µs  "
             f"{run.rss_mib:4.0f} MiB  full speed after {run.full_speed_s:.1f} s  "
             f"others {run.foreign_cores:.2f} cores",
             flush=True,
         )
-        if run.foreign_cores < NOISY_CORES:
-            break
-    return run
+        return run
+
+    return calm(once)

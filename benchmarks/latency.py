@@ -16,16 +16,19 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from statistics import median
+from typing import Any
 
 import msgspec
 
 from benchmarks.broker import Broker, open_broker
 from benchmarks.contender import ROOT, Contender, processor, running
-from benchmarks.machine import await_calm, busy_seconds, cpu_seconds, require_linux
-from benchmarks.rounds import save
+from benchmarks.machine import busy_seconds, calm, cpu_seconds, require_linux
+from benchmarks.openloop import GIVE_UP_SECONDS
+from benchmarks.rounds import markdown, order, save, spread
 
 RESULTS = ROOT / "benchmarks/results/latency.json"
 
@@ -40,7 +43,20 @@ Start = Callable[[str, str], AbstractContextManager[Contender]]
 
 
 class Run(msgspec.Struct):
-    """What one run measured: milliseconds, and shares of one core."""
+    """What one run measured: milliseconds, and shares of one core.
+
+    Attributes:
+        contender: Its name.
+        p50: Half of the outputs were seen within so many milliseconds, and so on.
+        p99: See there.
+        p999: See there.
+        cpu: Of the contender.
+        broker_cpu: Of the broker.
+        foreign_cores: That others took.
+        missing: Records not seen in time; each counts as having taken as long as was waited for it.
+        twice: Outputs seen once more.
+        late_ms: 99 % of records were sent within so many milliseconds of when they were due.
+    """
 
     contender: str
     p50: float
@@ -49,6 +65,9 @@ class Run(msgspec.Struct):
     cpu: float
     broker_cpu: float
     foreign_cores: float
+    missing: int = 0
+    twice: int = 0
+    late_ms: float = 0.0
 
 
 def percentile(ordered: list[float], share: float) -> float:
@@ -71,31 +90,68 @@ def of_delivery(delivery: str, broker: Broker) -> Start:
     return start
 
 
+@contextmanager
+def end(role: str, *arguments: object) -> Iterator[subprocess.Popen[bytes]]:
+    """Run an end of the measurement within the block."""
+    command = [sys.executable, "-m", "benchmarks.openloop", role, *map(str, arguments)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def told(process: subprocess.Popen[bytes]) -> dict[str, Any]:
+    """Return what an end has found."""
+    found = process.communicate()[0]
+    if process.returncode:
+        raise SystemExit(f"{process.args!r} ended with code {process.returncode}; see above")
+    return dict(json.loads(found))
+
+
+def calm_latency(
+    contender: str,
+    start_contender: Start,
+    broker: Broker,
+    seconds: float,
+    warm_up: float = WARM_UP_SECONDS,
+) -> Run:
+    """Measure while nobody else uses the machine, and say what came of it."""
+
+    def once() -> Run:
+        run = measure(contender, start_contender, broker, seconds, warm_up)
+        print(
+            f"{run.contender:42} p50 {run.p50:6.1f}  p99 {run.p99:6.1f}  p99.9 {run.p999:6.1f} ms"
+            f"  CPU {run.cpu:4.0%}  broker {run.broker_cpu:4.0%}"
+            f"  others {run.foreign_cores:.2f} cores  sender late {run.late_ms:.0f} ms",
+            flush=True,
+        )
+        return run
+
+    return calm(once)
+
+
 def measure(
     contender: str,
     start_contender: Start,
-    number: int,
     broker: Broker,
     seconds: float,
     warm_up: float = WARM_UP_SECONDS,
 ) -> Run:
     """Measure once."""
-    source, target = f"bench-in-{number}", f"bench-out-{number}"
+    run = uuid.uuid4().hex[:8]
+    source, target = f"bench-in-{run}", f"bench-out-{run}"
     broker.create(target)
     topics = [target, *broker.create_input(source)]
     start = int(time.time()) + START_SECONDS  # whole, so that no record lies on a border
     begin = start + warm_up
-    span = [str(begin), str(seconds), str(round(RATE * seconds))]
-    end = ["-m", "benchmarks.openloop"]
-    generate = [*end, "generate", broker.servers, source]
-    generate += [str(RATE), str(start), str(warm_up + seconds)]
-    read = [sys.executable, *end, "read", broker.servers, target, *span]
+    expected = round(RATE * seconds)
     with (
-        subprocess.Popen(read, cwd=ROOT, stdout=subprocess.PIPE) as reader,
+        end("read", broker.servers, target, begin, seconds, expected) as reader,
         start_contender(source, target) as process,
-        running(generate) as sender,
+        end("generate", broker.servers, source, RATE, start, warm_up + seconds) as sender,
     ):
-        others = [broker.pid or os.getpid(), *sender.pids, reader.pid, os.getpid()]
+        others = [broker.pid or os.getpid(), sender.pid, reader.pid, os.getpid()]
 
         def look() -> list[float]:
             own = sum(map(cpu_seconds, process.pids))
@@ -106,11 +162,13 @@ def measure(
         before = look()
         until(begin + seconds)
         used = [after - first for after, first in zip(look(), before, strict=True)]
-        latencies = sorted(json.loads(reader.communicate()[0]))
+        seen, sent = told(reader), told(sender)
+        process.check()
     for topic in topics:
         broker.delete(topic)
-    if len(latencies) != round(RATE * seconds):
-        print(f"only {len(latencies):,} of {round(RATE * seconds):,} records were seen in time")
+    latencies = sorted(seen["latencies"])
+    missing = expected - len(latencies)
+    latencies += [GIVE_UP_SECONDS * 1_000] * missing  # the least that they have taken
     machine, *parts = (each / seconds for each in used)
     return Run(
         contender,
@@ -120,24 +178,36 @@ def measure(
         parts[0],
         parts[1],
         machine - sum(parts),
+        missing,
+        seen["twice"],
+        sent["late_ms"],
     )
 
 
 def table(runs: list[Run], contenders: Sequence[str]) -> str:
-    """Return the medians over all runs, as Markdown. Pure."""
-    lines = [
-        "| contender | p50 ms | p99 ms | p99.9 ms | processor, of one core | broker |",
-        "|---|---|---|---|---|---|",
-    ]
+    """Return the medians over all runs, as Markdown, and what is to be said of them. Pure."""
+    columns = ["contender", "p50 ms", "p99 ms (min to max)", "p99.9 ms"]
+    columns += ["processor, of one core", "broker"]
+    rows = []
     for contender in contenders:
         own = [run for run in runs if run.contender == contender]
-        cpu, broker = median(run.cpu for run in own), median(run.broker_cpu for run in own)
-        lines.append(
-            f"| {contender} | {median(run.p50 for run in own):.0f} "
-            f"| {median(run.p99 for run in own):.0f} | {median(run.p999 for run in own):.0f} "
-            f"| {cpu:.0%} | {broker:.0%} |"
+        p99s = [run.p99 for run in own]
+        rows.append(
+            [
+                contender,
+                f"{median(run.p50 for run in own):.0f}",
+                spread(p99s, 0),
+                f"{median(run.p999 for run in own):.0f}",
+                f"{median(run.cpu for run in own):.0%}",
+                f"{median(run.broker_cpu for run in own):.0%}",
+            ]
         )
-    return "\n".join(lines)
+    missing, twice = sum(run.missing for run in runs), sum(run.twice for run in runs)
+    late = max(run.late_ms for run in runs)
+    return (
+        f"{markdown(columns, rows)}\n\n{missing:,} records were not seen in time, and {twice:,} "
+        f"twice; in the worst run 99 % were sent within {late:.0f} ms of when they were due"
+    )
 
 
 def main() -> None:
@@ -150,17 +220,10 @@ def main() -> None:
     require_linux()
     runs = []
     with open_broker() as broker:
-        for number in range(options.rounds * len(DELIVERIES)):
-            await_calm()
-            delivery = DELIVERIES[number % 2]
-            run = measure(delivery, of_delivery(delivery, broker), number, broker, options.seconds)
-            print(
-                f"{run.contender:14} p50 {run.p50:6.1f}  p99 {run.p99:6.1f}  p99.9 {run.p999:6.1f}"
-                f"  ms  processor {run.cpu:4.0%}  broker {run.broker_cpu:4.0%}"
-                f"  others {run.foreign_cores:.2f} cores",
-                flush=True,
-            )
-            runs.append(run)
+        for number in range(options.rounds):
+            for delivery in order(DELIVERIES, number):
+                start = of_delivery(delivery, broker)
+                runs.append(calm_latency(delivery, start, broker, options.seconds))
     print(f"\n{table(runs, DELIVERIES)}")
     if options.keep:
         return

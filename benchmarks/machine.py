@@ -9,11 +9,15 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 CALM_CORES = 0.15
 CALM_WAIT_SECONDS = 60
+NOISY_CORES = 0.3  # a run during which others took more is made again
+TRIES = 4
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
@@ -54,6 +58,26 @@ def await_calm() -> None:
         time.sleep(1)
         if busy_seconds() - before < CALM_CORES:
             return
+
+
+class Measured(Protocol):
+    """What a run has measured, among it how many cores others took meanwhile."""
+
+    foreign_cores: float
+
+
+M = TypeVar("M", bound=Measured)
+
+
+def calm(measure: Callable[[], M]) -> M:
+    """Measure when the machine is calm; again, but not for ever, if others have used it."""
+    for _ in range(TRIES):
+        await_calm()
+        found = measure()
+        if found.foreign_cores < NOISY_CORES:
+            break
+        print(f"others took {found.foreign_cores:.2f} cores", flush=True)
+    return found
 
 
 def describe() -> dict[str, str]:

@@ -7,6 +7,8 @@ every record that was due meanwhile.
 
 Left out: clocks that differ (both ends are on one machine), and parts of a millisecond: the time
 due is cut to whole ones, so that figures are up to 1 ms too high.
+
+Each tells what it has found by JSON on its stdout.
 """
 
 from __future__ import annotations
@@ -15,16 +17,16 @@ import json
 import sys
 import time
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
+from confluent_kafka import Producer
 
-from benchmarks.broker import PARTITIONS, sample_values
+from benchmarks.broker import committed_reader, sample_values
 
 TICK = 0.001
 GIVE_UP_SECONDS = 10.0
 
 
 def generate(servers: str, topic: str, rate: int, begin: float, seconds: float) -> None:
-    """Send ``rate`` records a second from the moment ``begin`` on."""
+    """Send ``rate`` records a second from the moment ``begin`` on; tell how late they were sent."""
     pool = sample_values(20_000, filtered=0)
     producer = Producer(
         {
@@ -34,31 +36,32 @@ def generate(servers: str, topic: str, rate: int, begin: float, seconds: float) 
             "linger.ms": 1,
         }
     )
-    sent = 0
-    while sent < rate * seconds:
-        for number in range(sent, min(int((time.time() - begin) * rate), int(rate * seconds))):
+    late: list[float] = []
+    while len(late) < rate * seconds:
+        for number in range(len(late), min(int((time.time() - begin) * rate), int(rate * seconds))):
             key, value = pool[number % len(pool)]
             due = round(begin * 1000) + number * 1000 // rate
-            producer.produce(topic, value, key, timestamp=due)
-            sent += 1
+            while True:
+                try:
+                    producer.produce(topic, value, key, timestamp=due)
+                    break
+                except BufferError:
+                    producer.poll(TICK)
+            late.append(time.time() * 1000 - due)
         producer.poll(0)
         time.sleep(TICK)
-    producer.flush(GIVE_UP_SECONDS)
+    if left := producer.flush(GIVE_UP_SECONDS):
+        raise SystemExit(f"the broker did not take {left:,} of {len(late):,} records")
+    print(json.dumps({"late_ms": round(sorted(late)[int(len(late) * 0.99)], 1)}))
 
 
 def read(servers: str, topic: str, begin: float, seconds: float, expected: int) -> None:
-    """Print the latencies, in milliseconds, of records due within a time, as a JSON list."""
-    consumer = Consumer(
-        {
-            "bootstrap.servers": servers,
-            "group.id": "bench-reader",
-            "isolation.level": "read_committed",
-            "enable.auto.commit": False,
-        }
-    )
-    consumer.assign([TopicPartition(topic, n, OFFSET_BEGINNING) for n in range(PARTITIONS)])
+    """Tell the latencies, in milliseconds, of records due within a time, each counted once."""
+    consumer = committed_reader(servers, topic)
     first, last = begin * 1000, (begin + seconds) * 1000
     latencies: list[float] = []
+    known: set[tuple[bytes | None, int]] = set()  # a key's next record comes seconds later
+    twice = 0
     while len(latencies) < expected and time.time() < begin + seconds + GIVE_UP_SECONDS:
         # One at first, then what is there: to wait for a number of records would be our latency.
         messages = consumer.consume(1, 0.1)
@@ -67,8 +70,13 @@ def read(servers: str, topic: str, begin: float, seconds: float, expected: int) 
         for message in messages:
             due = message.timestamp()[1]
             if first <= due < last:
+                which = (message.key(), due)
+                if which in known:
+                    twice += 1
+                    continue
+                known.add(which)
                 latencies.append(now - due)
-    print(json.dumps([round(latency, 1) for latency in latencies]))
+    print(json.dumps({"latencies": [round(each, 1) for each in latencies], "twice": twice}))
 
 
 if __name__ == "__main__":

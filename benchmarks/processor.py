@@ -20,7 +20,7 @@ from benchmarks.chart import Bar, bar_chart
 from benchmarks.contender import ROOT, Contender, processor, running
 from benchmarks.drain import Run, calm_drain, drain
 from benchmarks.machine import require_linux
-from benchmarks.rounds import Rounds, markdown, middle, noise, ratios, save, spread
+from benchmarks.rounds import Rounds, markdown, middle, noise, order, ratios, save, spread
 
 RESULTS = ROOT / "benchmarks/results/processor.json"
 PICTURE = ROOT / "docs/images/benchmark-processor.svg"
@@ -93,15 +93,10 @@ def measure(broker: Broker, records: int, wanted: int) -> list[list[Run]]:
     rounds: list[list[Run]] = []
     for number in range(wanted):
         print(f"round {number + 1}", flush=True)
-        # Nobody always comes first, or always after the same neighbour.
-        turn = number % len(CONTENDERS)
-        order = CONTENDERS[turn:] + CONTENDERS[:turn]
         rounds.append(
             [
-                calm_drain(
-                    each, partial(start, each, broker.servers), number, broker, records, kept
-                )
-                for each in order
+                calm_drain(each, partial(start, each, broker.servers), broker, records, kept)
+                for each in order(CONTENDERS, number)
             ]
         )
     return rounds

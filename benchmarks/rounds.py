@@ -6,16 +6,23 @@ Ratios are taken within a round, since the speed of a shared machine drifts. Pur
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from benchmarks.contender import ROOT
 from benchmarks.drain import Run
 from benchmarks.machine import describe
 
 Rounds: TypeAlias = Sequence[Sequence[Run]]
+T = TypeVar("T")
+
+
+def order(members: Sequence[T], number: int) -> list[T]:
+    """Return the order of a round: nobody always comes first, or after the same neighbour."""
+    return random.Random(number).sample(members, len(members))
 
 
 def middle(rounds: Rounds, contender: str, figure: Callable[[Run], float]) -> float:

@@ -35,7 +35,7 @@ from benchmarks.chart import Bar, bar_chart
 from benchmarks.contender import ROOT, Contender, processor, running
 from benchmarks.drain import Run, calm_drain, drain
 from benchmarks.machine import require_linux
-from benchmarks.rounds import Rounds, markdown, middle, noise, paired, ratios, save, spread
+from benchmarks.rounds import Rounds, markdown, middle, noise, order, paired, ratios, save, spread
 from lanternpipe.records import TRACEPARENT, Headers
 from lanternpipe.telemetry.sampling import decides, threshold, written
 
@@ -259,11 +259,9 @@ def measure(broker: Broker, records: int, wanted: int, names: list[str]) -> list
         for number in range(wanted):
             print(f"round {number + 1}", flush=True)
             runs = []
-            # Nobody always comes first, or always after the same neighbour.
-            turn = number * len(rows) // wanted
-            for row in rows[turn:] + rows[:turn]:
+            for row in order(rows, number):
                 count, share = counts[row.topic], kept[row.topic]
-                runs.append(calm_drain(row.name, starts[row.name], number, broker, count, share))
+                runs.append(calm_drain(row.name, starts[row.name], broker, count, share))
             rounds.append(runs)
     return rounds
 

@@ -1,7 +1,8 @@
 """Side by side: the same work by the bare loop, by us, and by others, in one interleaved run.
 
-Everybody drains the same topic on one real broker, in several rounds and a turning order, with a
-fresh process, group and output topic. Ten seconds from the first output on do not count, in which
+First everybody must make the same outputs of the same records (``sameness.py``). Then everybody
+drains the same topic on one real broker, in several rounds and a changing order, with a fresh
+process, group and output topic. Ten seconds from the first output on do not count, in which
 a JVM warms up; then at most twelve do. Then latency at 5,000 records a second (``latency.py``), and
 how long outputs stay away when a process is killed and started again (``restart.py``).
 
@@ -13,23 +14,22 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from functools import partial
-from statistics import median
 
 import msgspec
 
 from benchmarks.broker import Broker, open_broker, preload
 from benchmarks.chart import Bar, bar_chart
 from benchmarks.contender import ROOT
-from benchmarks.drain import Run, Window, calm_drain
+from benchmarks.drain import Run, Window, calm_drain, drain
 from benchmarks.latency import Run as LatencyRun
-from benchmarks.latency import measure as measure_latency
+from benchmarks.latency import calm_latency
 from benchmarks.latency import table as latency_table
-from benchmarks.machine import await_calm, require_linux
-from benchmarks.peers import restart
+from benchmarks.machine import require_linux
+from benchmarks.peers import restart, sameness
 from benchmarks.peers.contenders import PEERS, YARDSTICK, Peer, Stage, start
 from benchmarks.peers.restart import Restart
 from benchmarks.peers.streams import built
-from benchmarks.rounds import Rounds, markdown, middle, noise, ratios, save, spread
+from benchmarks.rounds import Rounds, markdown, middle, noise, order, ratios, save, spread
 from benchmarks.telemetry import collectors
 
 RESULTS = ROOT / "benchmarks/results/peers.json"
@@ -37,6 +37,11 @@ PICTURE = ROOT / "docs/images/benchmark-peers.svg"
 SOURCE = "bench-login"
 WINDOW = Window(low=0.0, skip=10.0, most=12.0)
 WARM_UP_SECONDS = 15.0  # before latency counts
+
+
+def drained(peers: Sequence[Peer]) -> list[Peer]:
+    """Return those whose speed is measured."""
+    return [peer for peer in peers if peer.has_drain]
 
 
 def table(rounds: Rounds, restarts: Sequence[Restart], peers: Sequence[Peer]) -> str:
@@ -49,10 +54,10 @@ def table(rounds: Rounds, restarts: Sequence[Restart], peers: Sequence[Peer]) ->
         "broker CPU µs/record",
         "peak RSS MiB",
         "s to first output",
-        "s without outputs after SIGKILL",
+        "s without outputs after SIGKILL (min to max)",
     ]
     rows = []
-    for peer in peers:
+    for peer in drained(peers):
         middles = partial(middle, rounds, peer.name)
         away = [each.seconds for each in restarts if each.contender == peer.name]
         rows.append(
@@ -64,7 +69,7 @@ def table(rounds: Rounds, restarts: Sequence[Restart], peers: Sequence[Peer]) ->
                 f"{middles(lambda run: run.broker_cpu_us):.2f}",
                 f"{middles(lambda run: run.rss_mib):.0f}",
                 f"{middles(lambda run: run.first_s):.1f}",
-                f"{median(away):.1f}" if away else "-",
+                spread(away, 1) if away else "-",
             ]
         )
     return markdown(columns, rows)
@@ -73,7 +78,7 @@ def table(rounds: Rounds, restarts: Sequence[Restart], peers: Sequence[Peer]) ->
 def picture(rounds: Rounds, peers: Sequence[Peer]) -> str:
     """Draw the CPU time per record. Pure."""
     bars = []
-    for peer in peers:
+    for peer in drained(peers):
         cost = middle(rounds, peer.name, lambda run: run.cpu_us)
         speed = middle(rounds, peer.name, lambda run: run.records_per_second)
         bars.append(Bar(peer.name, cost, f"{cost:.2f} µs · {speed:,.0f} records/s"))
@@ -87,22 +92,22 @@ def drains(
     print(f"preloading {records:,} records ...", flush=True)
     broker.create_input(SOURCE)
     kept = preload(broker, SOURCE, records)
+    first = partial(start, YARDSTICK, stage, SOURCE)  # warms the broker up, and does not count
+    drain(YARDSTICK.name, first, "bench-warm-up", broker, records, kept, WINDOW)
     rounds = []
     for number in range(wanted):
         print(f"round {number + 1} of {wanted}", flush=True)
-        turn = number % len(peers)  # nobody always comes first, or after the same neighbour
         rounds.append(
             [
                 calm_drain(
                     peer.name,
-                    lambda output, peer=peer: start(peer, stage, SOURCE, output),  # type: ignore[misc]  # bound
-                    number,
+                    partial(start, peer, stage, SOURCE),
                     broker,
                     records,
                     kept,
                     WINDOW,
                 )
-                for peer in [*peers[turn:], *peers[:turn]]
+                for peer in order(drained(peers), number)
             ]
         )
     broker.delete(SOURCE)
@@ -113,35 +118,23 @@ def latencies(
     broker: Broker, stage: Stage, peers: Sequence[Peer], seconds: float, wanted: int
 ) -> list[LatencyRun]:
     """Measure everybody's latency, in rounds."""
-    runs = []
-    for number in range(wanted * len(peers)):
-        peer = peers[number % len(peers)]
-        await_calm()
-        run = measure_latency(
-            peer.name,
-            partial(start, peer, stage, quick=True),
-            number,
-            broker,
-            seconds,
-            WARM_UP_SECONDS,
+    return [
+        calm_latency(
+            peer.name, partial(start, peer, stage, quick=True), broker, seconds, WARM_UP_SECONDS
         )
-        print(
-            f"{run.contender:42} p50 {run.p50:6.1f}  p99 {run.p99:6.1f} ms  CPU {run.cpu:4.0%}"
-            f"  others {run.foreign_cores:.2f} cores",
-            flush=True,
-        )
-        runs.append(run)
-    return runs
+        for number in range(wanted)
+        for peer in order(peers, number)
+    ]
 
 
 def restarts_of(broker: Broker, stage: Stage, peers: Sequence[Peer], wanted: int) -> list[Restart]:
     """Kill everybody."""
     found = []
-    for number in range(wanted * len(peers)):
-        peer = peers[number % len(peers)]
-        begin = partial(start, peer, stage, quick=True)
-        found.append(restart.measure(peer.name, begin, number, broker))
-        print(f"{peer.name:42} outputs again after {found[-1].seconds:.1f} s", flush=True)
+    for number in range(wanted):
+        for peer in order(drained(peers), number):
+            begin = partial(start, peer, stage, quick=True)
+            found.append(restart.measure(peer.name, begin, broker))
+            print(f"{peer.name:42} outputs again after {found[-1].seconds:.1f} s", flush=True)
     return found
 
 
@@ -151,7 +144,7 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=16_000_000, help="size of the backlog")
     parser.add_argument("--rounds", type=int, default=5, help="how often each runs")
     parser.add_argument("--seconds", type=float, default=20.0, help="of a measurement of latency")
-    parser.add_argument("--restarts", type=int, default=1, help="how often each is killed")
+    parser.add_argument("--restarts", type=int, default=3, help="how often each is killed")
     parser.add_argument(
         "--contender", action="append", default=[], help="only these, and write no results"
     )
@@ -162,6 +155,7 @@ def main() -> None:
     late = [peer for peer in peers if peer.has_latency]
     with built() as class_path, collectors() as endpoints, open_broker() as broker:
         stage = Stage(broker.servers, endpoints["takes"], class_path)
+        sameness.check(peers, stage, broker)
         rounds = drains(broker, stage, peers, options.records, options.rounds)
         runs = latencies(broker, stage, late, options.seconds, options.rounds)
         restarts = restarts_of(broker, stage, late, options.restarts)

@@ -25,7 +25,9 @@ class Peer(NamedTuple):
         kind: What it is.
         guarantee: As it calls its delivery.
         signals: Of Lanternpipe's telemetry.
-        has_latency: Whether its latency is measured, too.
+        has_latency: Whether its latency is measured.
+        has_drain: Whether its speed is.
+        commit: Seconds between commits, in place of what it comes with.
     """
 
     name: str
@@ -33,6 +35,8 @@ class Peer(NamedTuple):
     guarantee: str = ""
     signals: str = ""
     has_latency: bool = True
+    has_drain: bool = True
+    commit: str = ""
 
 
 YARDSTICK = Peer("bare loop", "yardstick")
@@ -40,12 +44,21 @@ OURS = Peer("Lanternpipe, exactly once, all telemetry", "lanternpipe", "exactly-
 OURS_ALO = Peer(
     "Lanternpipe, at least once, all telemetry", "lanternpipe", "at-least-once", EVERYTHING
 )
+OURS_SELDOM = Peer(
+    "Lanternpipe, exactly once, commits every 100 ms",
+    "lanternpipe",
+    "exactly-once",
+    EVERYTHING,
+    has_drain=False,
+    commit="0.1",  # as Streams does
+)
 STREAMS = Peer("Kafka Streams, exactly once", "streams", "exactly_once_v2")
 STREAMS_ALO = Peer("Kafka Streams, at least once", "streams", "at_least_once")
 PEERS = (
     YARDSTICK,
     Peer("Lanternpipe, exactly once", "lanternpipe", "exactly-once", has_latency=False),
     OURS,
+    OURS_SELDOM,
     Peer("Lanternpipe, at least once", "lanternpipe", "at-least-once", has_latency=False),
     OURS_ALO,
     STREAMS,
@@ -86,6 +99,8 @@ def start(
             return running(["-m", "benchmarks.yardstick", *topics, *mode])
         case "lanternpipe":
             environment = processor(peer.guarantee, servers, source, target, signals=peer.signals)
+            if peer.commit:
+                environment["PIPELINE_COMMIT__SHORTEST"] = peer.commit
             return running(["-m", "lanternpipe", "process"], **environment, **told)
         case "streams":
             linger = QUICK_LINGER_MS if quick else None

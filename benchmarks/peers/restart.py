@@ -8,11 +8,11 @@ the killed member, and where outputs are transactional, the end of its open tran
 from __future__ import annotations
 
 import time
+import uuid
 
 import msgspec
-from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
-from benchmarks.broker import PARTITIONS, Broker
+from benchmarks.broker import Broker, committed_reader
 from benchmarks.contender import running
 from benchmarks.latency import Start
 
@@ -28,14 +28,15 @@ class Restart(msgspec.Struct):
     seconds: float
 
 
-def measure(contender: str, start: Start, number: int, broker: Broker) -> Restart:
+def measure(contender: str, start: Start, broker: Broker) -> Restart:
     """Measure once."""
-    source, target = f"bench-restart-in-{number}", f"bench-restart-out-{number}"
+    run = uuid.uuid4().hex[:8]
+    source, target = f"bench-restart-in-{run}", f"bench-restart-out-{run}"
     broker.create(target)
     topics = [target, *broker.create_input(source)]
     generate = ["-m", "benchmarks.openloop", "generate", broker.servers, source, str(RATE)]
     generate += [str(int(time.time()) + 2), str(RUN_SECONDS + GIVE_UP_SECONDS)]
-    with running(generate):
+    with running(generate) as sender:
         with start(source, target) as first:
             time.sleep(RUN_SECONDS)
             first.check()
@@ -44,6 +45,7 @@ def measure(contender: str, start: Start, number: int, broker: Broker) -> Restar
         with start(source, target) as second:
             seconds = seen_after(killed, broker, target) - killed
             second.check()
+        sender.check()
     for topic in topics:
         broker.delete(topic)
     return Restart(contender, seconds)
@@ -51,15 +53,7 @@ def measure(contender: str, start: Start, number: int, broker: Broker) -> Restar
 
 def seen_after(moment: float, broker: Broker, topic: str) -> float:
     """Return when the first output of a record that was due after a moment is seen."""
-    consumer = Consumer(
-        {
-            "bootstrap.servers": broker.servers,
-            "group.id": "bench-reader",
-            "isolation.level": "read_committed",
-            "enable.auto.commit": False,
-        }
-    )
-    consumer.assign([TopicPartition(topic, n, OFFSET_BEGINNING) for n in range(PARTITIONS)])
+    consumer = committed_reader(broker.servers, topic)
     try:
         while time.time() < moment + GIVE_UP_SECONDS:
             messages = consumer.consume(500, 0.05)
