@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import traceback
 from pathlib import Path
 
 from lanternpipe.app import load_pipeline
@@ -46,6 +47,8 @@ def main() -> int:
         "--out", type=Path, default=LATEST, metavar="FOLDER", help="where the report goes"
     )
     options = parser.parse_args()
+    if options.processes < 0:
+        parser.error("--processes is 0, for one process that does all, or how many send")
     try:
         profile = read_profile(
             options.profile,
@@ -62,6 +65,9 @@ def main() -> int:
         say(str(error))
         return EXIT_FAILED
     except KeyboardInterrupt:
+        return EXIT_FAILED
+    except Exception:  # noqa: BLE001  # of ours, or the machine's: not to be taken for a limit
+        traceback.print_exc()
         return EXIT_FAILED
     print(markdown(made))
     say(f"written: {options.out}/report.html, report.svg, report.md, report.json")

@@ -137,6 +137,7 @@ class Process:
         self.name, self.log = name, folder / f"{name.replace(' ', '-')}.log"
         self._arguments, self._environment, self._group = arguments, environment, group
         self._process: subprocess.Popen[bytes] | None = None
+        self._is_wanted = False
         self.log.unlink(missing_ok=True)
 
     @property
@@ -145,8 +146,14 @@ class Process:
         running = self._process is not None and self._process.poll() is None
         return self._process.pid if running and self._process else None
 
+    @property
+    def has_died(self) -> bool:
+        """Whether it has ended and nobody has asked it to."""
+        return self._is_wanted and self.pid is None
+
     def start(self) -> None:
         """Start it, if it is down."""
+        self._is_wanted = True
         if self.pid is None:
             with self.log.open("ab") as log:
                 self._process = subprocess.Popen(
@@ -161,12 +168,14 @@ class Process:
 
     def kill(self) -> None:
         """End it at once, as a crash does."""
+        self._is_wanted = False
         if self._process is not None:
             self._process.kill()
             self._process.wait()
 
     def stop(self) -> None:
         """Ask it to end, and end it if it does not."""
+        self._is_wanted = False
         if self._process is None:
             return
         self._process.terminate()
@@ -244,11 +253,7 @@ class Deployment:
 
     def ended(self) -> Process | None:
         """Return a process that has ended by itself, if any has."""
-        for process in self.all:
-            code = process.wait(0) if process.pid is None and process.log.exists() else None
-            if code not in (None, -9, -15, 0):
-                return process
-        return None
+        return next((process for process in self.all if process.has_died), None)
 
     def close(self) -> None:
         """Stop all."""

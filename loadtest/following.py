@@ -134,16 +134,14 @@ class Following:
         at = int(time.time()) - 2
         told = [second for when, second in self.tally.items() if when <= at]
         second = self.tally[at]
-        return Window(
-            sum(each.sent - each.undelivered - each.seen - each.dead for each in told),
-            second.end_to_end.percentile(0.99),
-            second.delay.percentile(0.99) or 0,
-        )
+        behind = sum(each.sent - each.undelivered - each.seen - each.dead for each in told)
+        return Window(at, behind, second.sent, second.end_to_end, second.delay)
 
     def words(self) -> str:
         """Return how it goes, for people."""
         second, window = self.tally[int(time.time()) - 2], self.window()
-        p99 = "-" if window.p99_ms is None else f"{window.p99_ms:,.0f}"
+        seen = window.end_to_end.percentile(0.99)
+        p99 = "-" if seen is None else f"{seen:,}"
         return (
             f"sent {second.sent:,}/s  seen {second.seen + second.dead:,}/s  "
             f"on their way {window.behind:,}  p99 {p99} ms"

@@ -27,7 +27,7 @@ from lanternpipe.environment import load_settings
 from lanternpipe.topology import topic_names
 from loadtest.files import PROGRESS, RESULT, STARTED
 from loadtest.following import KIND, Following, Reader
-from loadtest.lanes import PER_SECOND, Sent, Stream
+from loadtest.lanes import PER_SECOND, Sent, Stream, due_by_second
 from loadtest.plan import Planned
 from loadtest.profile import Profile, read_profile
 from loadtest.sending import Sender
@@ -84,7 +84,8 @@ class Harness:
         self._reader: Reader | None = None
         self._beside: Greenlet[[], None] | None = None
         self._concluding: Greenlet[[], None] | None = None
-        self._finished: list[str] = []
+        self._workers: set[str] = set()
+        self._finished: dict[str, bool] = {}  # workers that have answered, and whether they sent
         runner = environment.runner
         self._worker = runner if isinstance(runner, WorkerRunner) else None
         self._master = runner if isinstance(runner, MasterRunner) else None
@@ -107,10 +108,10 @@ class Harness:
         assert self._sender is not None
         return self._sender.open_stream(self._stream_rate)
 
-    def close_stream(self) -> None:
+    def close_stream(self, stream: Stream) -> None:
         """End a stream."""
         if self._sender is not None:
-            self._sender.open -= 1
+            self._sender.close_stream(stream)
 
     def send_due(self, stream: Stream) -> float:
         """Send what is due on a stream; return the seconds until the next is."""
@@ -124,7 +125,9 @@ class Harness:
                 self._concluding.join()
             # Told to workers with Locust's own options, when they are told to start.
             options.load_run = uuid.uuid4().hex[:8]
-            self._following, self._finished = Following(self._environment), []
+            self._following, self._finished = Following(self._environment), {}
+            if self._master is not None:
+                self._workers = {client.id for client in self._master.clients.all}
             self._reader = Reader(options.load_run, self._drain)
         if self._master is None:
             settings = load_settings()
@@ -181,20 +184,26 @@ class Harness:
             streams = self._end_sender()
             self._known().streams += streams
         if self._master is not None:
-            workers = [client.id for client in self._master.clients.all]
-            for worker in workers:
+            gone = {client.id for client in self._master.clients.missing}
+            there = {client.id for client in self._master.clients.all} - gone
+            self._workers |= there | gone  # one that came later has sent, too
+            for worker in there | gone:  # one that was only slow may still hear it
                 self._master.send_message(FINISH, None, worker)
             deadline = time.monotonic() + FINISH_SECONDS
-            while len(self._finished) < len(workers) and time.monotonic() < deadline:
+            while there - self._finished.keys() and time.monotonic() < deadline:
                 gevent.sleep(0.05)
-            if len(self._finished) < len(workers):
+            if silent := self._silent():
                 _log.error(
                     "%d of %d workers have not said what they sent: their records cannot be "
                     "accounted for",
-                    len(workers) - len(self._finished),
-                    len(workers),
+                    silent,
+                    len(self._workers),
                 )
         self._concluding = gevent.spawn(self._conclude)
+
+    def _silent(self) -> int:
+        """Return how many workers have not said what they sent."""
+        return len(self._workers - {name for name, sent in self._finished.items() if sent})
 
     def _end_sender(self) -> list[Sent]:
         sender, beside = self._sender, self._beside
@@ -220,14 +229,20 @@ class Harness:
             self._beside.kill()
             self._look()
             self._reader = None
-        _log.info("%s", " · ".join(f"{name} {account[name]:,}" for name in list(account)[:6]))
+        counts = {name: count for name, count in account.items() if name != "examples"}
+        _log.info("%s", " · ".join(f"{name} {count:,}" for name, count in counts.items()))
         for example in account["examples"]:
             _log.error("lost: %s", example)
-        if account["lost"] or account["duplicates"] or account["reordered"]:
+        silent = self._silent()
+        failures = ("lost", "duplicates", "reordered", "misjudged", "unknown")
+        if silent or any(account[name] for name in failures):
             self._environment.process_exit_code = 1
+        for at, due in due_by_second(known.streams).items():
+            known.tally[at].offered = due
         search = self._plan.search if self._plan else None
         left = {
             "account": account,
+            "silent": silent,
             "seconds": known.tally.as_json(),
             "search": msgspec.to_builtins(search.found()) if search else None,
         }
@@ -263,9 +278,11 @@ class Harness:
 
     def _on_finish(self, environment: Environment, msg: Any, **_: Any) -> None:  # noqa: ARG002  # Locust's names
         assert self._worker is not None
-        streams = self._end_sender() if self._sender is not None else []
+        # One whose start has failed has nothing to tell, which the master must know.
+        streams = self._end_sender() if self._sender is not None else None
         self._worker.send_message(FINISHED, {"streams": streams})
 
     def _on_finished(self, environment: Environment, msg: Any, **_: Any) -> None:  # noqa: ARG002  # Locust's names
-        self._finished.append(msg.node_id)
-        self._known().streams += [Sent(*each) for each in msg.data["streams"]]
+        streams = msg.data["streams"]
+        self._finished[msg.node_id] = streams is not None
+        self._known().streams += [Sent(*each) for each in streams or []]

@@ -1,7 +1,7 @@
 """Latencies as counts by value: they add up over seconds and processes, and nothing is sampled.
 
-Whole milliseconds, exact below 2,048; above, three digits are kept, as HdrHistogram does, so that
-an outage of minutes takes no more room than a good second. Pure.
+Whole milliseconds, exact below 2,048; above, three digits are kept, rounded up, so that an outage
+of minutes takes no more room than a good second. Pure.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def rounded(milliseconds: int) -> int:
     if milliseconds < EXACT_BELOW:
         return max(0, milliseconds)
     unit: int = 10 ** (len(str(milliseconds)) - 3)
-    return milliseconds // unit * unit
+    return -(-milliseconds // unit) * unit
 
 
 def of_text(counts: Mapping[str, int]) -> Latencies:

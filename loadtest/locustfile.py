@@ -33,7 +33,7 @@ class KafkaUser(User):
 
     def on_stop(self) -> None:
         """End it."""
-        self.harness.close_stream()
+        self.harness.close_stream(self.stream)
 
     @task
     def send(self) -> None:

@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from loadtest.curves import BOTTOM, COLOURS, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Curve, Frame, plot
-from loadtest.report import SHARES, Report, generator_gave_way, told_of, warning
+from loadtest.report import (
+    SHARES,
+    Report,
+    generator_gave_way,
+    told_of,
+    verdict_of,
+    warning,
+)
 
 HERE = Path(__file__)
 
@@ -220,11 +227,13 @@ def found(given: Report) -> str:
         )
     if given.saturation is not None:
         trials = "".join(
-            f"<tr><td>{each.rate:,.0f}/s</td><td>{escape(each.cause or 'holds')}</td></tr>"
+            f"<tr><td>{each.rate:,.0f}/s</td><td>{each.sent:,.0f}/s</td><td>{each.seconds} s</td>"
+            f"<td>{milliseconds(each.p99_ms)}</td><td>{escape(each.cause or 'holds')}</td></tr>"
             for each in given.saturation.trials
         )
         tables += (
-            '<section class="card"><h2>The search</h2><table><tr><th>rate</th><th></th></tr>'
+            f'<section class="card"><h2>The search</h2><p>{escape(verdict_of(given.saturation))}.'
+            "</p><table><tr><th>asked</th><th>sent</th><th>for</th><th>p99</th><th></th></tr>"
             f"{trials}</table></section>"
         )
     return tables

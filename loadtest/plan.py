@@ -27,6 +27,11 @@ class Planned(LoadTestShape):
         self._profile, self._window = profile, window
         self.search: Search | None = None
 
+    def reset_time(self) -> None:
+        """Begin again, as Locust does where a person starts a second load."""
+        super().reset_time()
+        self.search = None
+
     def tick(self) -> tuple[int, float] | None:
         """Return how many users send now; None at the end."""
         seconds = self.get_run_time()
@@ -37,7 +42,8 @@ class Planned(LoadTestShape):
             return profile.users(profile.rate_at(seconds)), SPAWN_AT_ONCE
         if self.search is None:
             limit = profile.limits.p99_ms or 1_000
-            self.search = Search(profile.rate, TOP, limit, profile.limits.late_ms)
+            step = profile.stream_rate
+            self.search = Search(profile.rate, TOP, limit, profile.limits.late_ms, step)
         if seconds >= profile.warm_up:
             self.search.see(self._window())
         if self.search.done:

@@ -71,9 +71,22 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def stream_rate(self) -> int:
         """Records per second of one user of Locust, by which rates are rounded."""
-        # A search begins far below where it may end, and goes by finer steps than it begins with.
-        rate = self.rate / 4 if self.shape == "saturation" else self.peak / MOST_STREAMS
-        return max(1, math.ceil(rate / PER_SECOND)) * PER_SECOND
+        if self.shape == "saturation":
+            # It begins far below where it may end, and goes by finer steps than it begins with.
+            return PER_SECOND * max(1, self.rate // 4 // PER_SECOND)
+        most = max(1, math.ceil(self.peak / MOST_STREAMS / PER_SECOND))
+        # Of rates that are about as good, one of which all levels are multiples.
+        levels = [round(self.rate * level) for level in (1, *self.levels)]
+        whole = (n for n in range(most, most // 2, -1) if not math.gcd(*levels) % (n * PER_SECOND))
+        return PER_SECOND * next(whole, most)
+
+    @property
+    def planned(self) -> int:
+        """How many records are to be sent in all; a search for saturation plans none."""
+        if self.shape == "saturation":
+            return 0
+        seconds = [at + 0.5 for at in range(int(self.seconds))]
+        return sum(self.users(self.rate_at(at)) for at in seconds) * self.stream_rate
 
     def users(self, rate: float) -> int:
         """Return how many users send at a rate, at least one."""
@@ -107,7 +120,7 @@ def read_profile(
     """Return a profile by its name, with what is given in place of its own.
 
     Raises:
-        ConfigError: There is none by that name, or something in the file is wrong.
+        ConfigError: There is none by that name, or something in the file, or given, is wrong.
     """
     try:
         found = msgspec.toml.decode(file.read_bytes(), type=dict[str, Profile])
@@ -121,9 +134,39 @@ def read_profile(
         warm_up = min(profile.warm_up, seconds / 2)
         profile = msgspec.structs.replace(profile, seconds=seconds, warm_up=warm_up)
     if rate is not None:
-        if rate < PER_SECOND:
-            raise ConfigError(f"a rate of {rate} is too low: at least {PER_SECOND} a second")
         profile = msgspec.structs.replace(profile, rate=rate)
     if processors is not None:
         profile = msgspec.structs.replace(profile, processors=processors)
+    if wrong := fault_of(profile):
+        raise ConfigError(f"profile {name!r}: {wrong}")
     return profile
+
+
+def fault_of(profile: Profile) -> str:
+    """Say what cannot be in a profile; nothing where all is well. Pure."""
+    limits, levels, shape = profile.limits, len(profile.levels), profile.shape
+    wanted = {"steps": "some levels", "spike": "one level", "double-wave": "one level"}
+    takes = wanted.get(shape, "no levels")
+    fits = levels > 0 if shape == "steps" else levels == (shape in wanted)
+    asked = (
+        (profile.rate >= PER_SECOND, f"rate is {profile.rate}: at least {PER_SECOND} a second"),
+        (0 < profile.seconds < math.inf, f"seconds is {profile.seconds:g}: more than 0"),
+        (
+            0 <= profile.warm_up < profile.seconds,
+            f"warm_up is {profile.warm_up:g}: less than seconds, {profile.seconds:g}",
+        ),
+        (fits, f"shape {shape!r} takes {takes}, and there are {levels}"),
+        (all(level > 0 for level in profile.levels), "levels are multiples of rate, more than 0"),
+        (0 <= profile.poison < 1, f"poison is {profile.poison:g}: a share from 0 to less than 1"),
+        (profile.processors > 0, f"processors is {profile.processors}: at least 1"),
+        (
+            all(0 <= fault.at < 1 for fault in profile.faults),
+            "a fault is at a share of the time, from 0 to less than 1",
+        ),
+        (limits.late_ms > 0 and limits.drain_seconds > 0, "limits are more than 0"),
+        (
+            limits.growth_mib_per_hour is None or not profile.faults,
+            "growth is told of processors that go on, and so without faults",
+        ),
+    )
+    return next((words for holds, words in asked if not holds), "")

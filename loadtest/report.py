@@ -6,38 +6,28 @@ Latencies count from the intended time, after the warm-up; every record of the r
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 
+from loadtest.findings import (
+    GROWTH_SECONDS,
+    Finding,
+    of_generator,
+    of_pipeline,
+    of_reader,
+    of_records,
+)
 from loadtest.lanes import Account
 from loadtest.latencies import Latencies
-from loadtest.profile import Limits, Profile
+from loadtest.profile import Profile
 from loadtest.search import Found
 from loadtest.slope import Slope, slope
 from loadtest.tally import LATENCIES, Tally
 from loadtest.watching import Sample
 
 SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999, "max": 1.0}
-GROWTH_SECONDS = 300.0  # a slope of less than minutes says nothing
-WITHHELD = 0.01  # share of what was due that a generator may fail to send
-
-
-class Finding(msgspec.Struct, frozen=True):
-    """One thing that was to hold.
-
-    Attributes:
-        words: What.
-        value: What was seen.
-        limit: What was asked.
-        holds: Whether it does.
-    """
-
-    words: str
-    value: str
-    limit: str
-    holds: bool
 
 
 class Moment(msgspec.Struct, frozen=True):
@@ -125,6 +115,8 @@ def report(
     start: float,
     tally: Tally,
     account: Account,
+    silent: int,
+    by_hand: bool,
     samples: Sequence[Sample],
     marks: Sequence[Mark],
     delivery: str,
@@ -133,7 +125,24 @@ def report(
     date: str,
     saturation: Found | None,
 ) -> Report:
-    """Put a run together."""
+    """Put a run together.
+
+    Args:
+        name: As in the report, and so on.
+        profile: See there.
+        start: When it began, in seconds since 1970.
+        tally: What happened in each second.
+        account: What became of all records.
+        silent: Generators that have not said what they sent.
+        by_hand: Whether a person started and stopped it, and so not all of the profile was sent.
+        samples: What processes used.
+        marks: What was done when.
+        delivery: Of the processors.
+        where: The broker.
+        machine: What it ran on.
+        date: When.
+        saturation: How a search went.
+    """
     begin = int(start)
     counted = {kind: Latencies() for kind in LATENCIES}
     for at, second in tally.items():
@@ -143,9 +152,11 @@ def report(
     sending = [at for at, second in tally.items() if second.sent]
     seeing = [at for at, second in tally.items() if second.seen or second.dead]
     drained = max(0, max(seeing, default=begin) - max(sending, default=begin))
+    end = max(max(seeing, default=begin), max(sending, default=begin)) + 2
     looked = [
         Looked(round(each.at - start, 1), each.name, round(each.cores, 3), round(each.mib, 1))
         for each in samples
+        if start <= each.at <= end
     ]
     done = account.seen
     used = sum(each.cores for each in looked if each.name.startswith("processor"))
@@ -167,7 +178,20 @@ def report(
         used / done * 1e6 if done else None,
         growth,
         saturation,
-        findings(profile, counted, tally, account, drained, growth, delivery, saturation),
+        [
+            *of_generator(
+                profile,
+                counted,
+                tally,
+                account,
+                silent=silent,
+                by_hand=by_hand,
+                saturation=saturation,
+            ),
+            *of_reader([each.cores for each in looked if each.name == "reader"]),
+            *of_records(tally, account, delivery),
+            *of_pipeline(profile, counted, drained, growth, saturation),
+        ],
     )
 
 
@@ -214,62 +238,6 @@ def grown(samples: Sequence[Sample], begin: float, end: float) -> dict[str, Slop
     return {name: slope(points) for name, points in columns.items()}
 
 
-def findings(
-    profile: Profile,
-    counted: Mapping[str, Latencies],
-    tally: Tally,
-    account: Account,
-    drained: int,
-    growth: Mapping[str, Slope],
-    delivery: str,
-    saturation: Found | None,
-) -> list[Finding]:
-    """Hold a run against what is asked of it; the generator first."""
-    limits: Limits = profile.limits
-    found = []
-
-    def at_most(words: str, value: float | None, limit: float, unit: str = "") -> None:
-        shown = "nothing was seen" if value is None else f"{value:,g}{unit}"
-        found.append(
-            Finding(words, shown, f"≤ {limit:,g}{unit}", value is not None and value <= limit)
-        )
-
-    if saturation is None:  # a search goes to where the generator or the pipeline gives way
-        late = counted["delay"].percentile(0.99)
-        at_most("the generator kept up: p99 of the send delay", late, limits.late_ms, " ms")
-        offered, sent = tally.total("offered"), tally.total("sent")
-        withheld = 1 - sent / offered if offered else 1.0
-        at_most(
-            "the generator kept up: due and not sent",
-            round(100 * withheld, 1),
-            100 * WITHHELD,
-            " %",
-        )
-    at_most("undelivered records", account.undelivered, 0)
-    at_most("lost records", account.lost, 0)
-    if delivery == "exactly-once":
-        at_most("records seen twice", account.duplicates, 0)
-        at_most("records out of order within their key", account.reordered, 0)
-    poison, dead = tally.total("poison"), tally.total("dead")
-    found.append(
-        Finding("dead letters", f"{dead:,}", f"= {poison:,} broken records", dead == poison)
-    )
-    if limits.p99_ms is not None and saturation is None:
-        p99 = counted["end_to_end"].percentile(0.99)
-        at_most("p99 from the intended time to the sight of the output", p99, limits.p99_ms, " ms")
-    at_most("drained after the end", drained, limits.drain_seconds, " s")
-    if limits.growth_mib_per_hour is not None:
-        for name, line in growth.items():
-            if name.endswith("MiB"):
-                least = line.per_unit - line.confidence
-                words = f"{name} per hour, at the lower end of its confidence"
-                at_most(words, round(least, 1), limits.growth_mib_per_hour)
-    if saturation is not None:
-        words = "a rate that holds was found"
-        found.append(Finding(words, f"{saturation.best:,.0f}/s", "> 0", saturation.best > 0))
-    return found
-
-
 def told_of(given: Report) -> list[str]:
     """Return where and when a run was made."""
     return [given.delivery, given.where, given.date, *given.machine.values()]
@@ -288,6 +256,21 @@ def warning(given: Report) -> str:
     return text
 
 
+LIMITS = {
+    "piles up": "above it, records pile up",
+    "latency": "above it, p99 breaks its limit",
+    "generator": "above it, the generator gives way, and the pipeline may bear more",
+    "top": "that is where the search ends, and the pipeline may bear more",
+}
+
+
+def verdict_of(found: Found) -> str:
+    """Say what a search has found."""
+    if found.limit == "unfinished":
+        return "The search has not come to its end, and no rate has held for half a minute"
+    return f"Highest rate that held: {found.best:,.0f} records/s; {LIMITS[found.limit]}"
+
+
 def markdown(given: Report) -> str:
     """Return the report as tables."""
     verdict: Literal["holds", "DOES NOT HOLD"] = "holds" if given.holds else "DOES NOT HOLD"
@@ -300,10 +283,12 @@ def markdown(given: Report) -> str:
     if generator_gave_way(given):
         lines += [f"**{warning(given)}**", ""]
     if given.saturation is not None:
-        lines += [f"Highest rate that held: **{given.saturation.best:,.0f} records/s**.", ""]
-        lines += ["| records/s | |", "|---:|---|"]
+        lines += [f"**{verdict_of(given.saturation)}.**", ""]
+        lines += ["| asked, records/s | sent | for s | p99 ms | |", "|---:|---:|---:|---:|---|"]
         lines += [
-            f"| {each.rate:,.0f} | {each.cause or 'holds'} |" for each in given.saturation.trials
+            f"| {each.rate:,.0f} | {each.sent:,.0f} | {each.seconds} "
+            f"| {'-' if each.p99_ms is None else f'{each.p99_ms:,}'} | {each.cause or 'holds'} |"
+            for each in given.saturation.trials
         ]
         lines.append("")
     lines += ["| what | seen | asked | |", "|---|---:|---:|---|"]

@@ -30,7 +30,7 @@ from loadtest.watching import Watch, family
 LATEST = Path(__file__).with_name("reports") / "latest"
 LEFT = ("report.*", "*.log", f"{STARTED}*", f"{PROGRESS}*", f"{RESULT}*")  # by a run
 READY_SECONDS = 60.0
-END_SECONDS = 180.0  # beyond the length of a profile, for what it drains and says
+END_SECONDS = 180.0  # beyond the length of a profile and twice its drain, for what it says
 LOOK_SECONDS = 0.1
 PROGRESS_SECONDS = 5.0
 EMBEDDED_RATE = 1_000  # records per second: it keeps 5 MB a partition and drops what is older
@@ -149,6 +149,8 @@ class Conductor:
         self._deployment, self._locust, self._options = deployment, locust, options
         self._started, self._result = options.folder / STARTED, options.folder / RESULT
         self._said_at = 0.0
+        profile = options.profile
+        self._most_seconds = profile.seconds + 2 * profile.limits.drain_seconds + END_SECONDS
 
     def conduct(self) -> tuple[float, list[Mark]]:
         """Wait for the end, and do the faults; return when it began, and what was done when.
@@ -164,11 +166,11 @@ class Conductor:
         marks: list[Mark] = []
         for fault in sorted(profile.faults, key=lambda each: each.at):
             due = start + fault.at * profile.seconds
-            self._until(partial(reached, due), END_SECONDS + profile.seconds, "a fault", start)
+            self._until(partial(reached, due), self._most_seconds, "a fault", start)
             words = self._deployment.fault(fault.what)
             marks.append(Mark(round(time.time() - start, 1), words))
             self._options.say(f"{marks[-1].at:5.0f} s  {words}")
-        self._until(self._result.exists, profile.seconds + END_SECONDS, "Locust to end", start)
+        self._until(self._result.exists, self._most_seconds, "Locust to end", start)
         self._locust.stop()
         return start, marks
 
@@ -227,6 +229,8 @@ def conclude(
         start=start,
         tally=Tally.of_json(left["seconds"]),
         account=Account(**left["account"]),
+        silent=left["silent"],
+        by_hand=options.web is not None,
         samples=watch.samples,
         marks=marks,
         delivery=delivery,

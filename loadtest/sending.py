@@ -103,14 +103,21 @@ class Sender:
             due = stream.take(now * 1_000, AT_ONCE)
             if not due.keys:
                 return max(self.open / LOOKS_PER_SECOND, 0.001, stream.next_due() / 1_000 - now)
-            self._send(stream, due, round(now * 1_000))
+            self._send(stream, due)
             gevent.sleep(0)
+
+    def close_stream(self, stream: Stream) -> None:
+        """End a stream."""
+        stream.close(time.time() * 1_000)
+        self.open -= 1
 
     def finish(self) -> list[Sent]:
         """Wait for the broker's answers, but not for ever, and return what each stream has sent.
 
         What is still on its way then is dropped, and counts as undelivered.
         """
+        for stream in self._streams:  # whose user Locust has not ended yet
+            stream.close(time.time() * 1_000)
         deadline = time.monotonic() + FLUSH_SECONDS
         while len(self._producer) and time.monotonic() < deadline:
             gevent.sleep(POLL_SECONDS)
@@ -120,9 +127,10 @@ class Sender:
         self._count_acked()
         return [stream.sent() for stream in self._streams]
 
-    def _send(self, stream: Stream, due: Due, now: int) -> None:
-        produce, topic = self._producer.produce, self._topic
+    def _send(self, stream: Stream, due: Due) -> None:
+        produce, topic, clock = self._producer.produce, self._topic, time.time
         sent = poisoned = 0
+        delays: list[int] = []
         try:
             for key, timestamp in zip(*due, strict=True):
                 value, poison = next(self._values)
@@ -136,17 +144,18 @@ class Sender:
                         self.tally[int(time.time())].full += 1
                         gevent.sleep(FULL_SECONDS)
                 sent += 1
-                poisoned += poison
+                delays.append(round(clock() * 1_000) - timestamp)
+                if poison:
+                    poisoned += 1
+                    stream.broken(timestamp, key)
         finally:  # also when Locust ends the user while it waits for room
             for key, timestamp in islice(zip(*due, strict=True), sent, None):
                 stream.not_delivered(timestamp, key)
-            second = self.tally[now // 1_000]
-            second.sent += sent
+            second = self.tally[int(clock())]
+            second.sent += len(due.keys)
             second.poison += poisoned
             second.undelivered += len(due.keys) - sent
-            second.delay.add(now - timestamp for timestamp in due.timestamps)
-            for timestamp in due.timestamps:
-                self.tally[timestamp // 1_000].offered += 1
+            second.delay.add(delays)
 
     def _poll(self) -> None:
         while True:

@@ -16,7 +16,7 @@ class Second:
 
     Attributes:
         offered: Records due in it.
-        sent: Records that the client took.
+        sent: Records that were given to the client.
         poison: Those of them that are broken.
         acked: Records that the broker has acknowledged.
         undelivered: Records that it did not take.

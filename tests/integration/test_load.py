@@ -15,6 +15,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from lanternpipe.testing.kafka_cluster import KafkaCluster
@@ -119,6 +120,38 @@ def test_generator_too_slow(cluster: KafkaCluster, tmp_path: Path) -> None:
     made = report_in(tmp_path)
     assert not findings_of(made)["the generator kept up: p99 of the send delay"]
     assert made["account"]["lost"] == 0
+
+
+def test_generator_dies(cluster: KafkaCluster, tmp_path: Path) -> None:
+    """A process that sends is killed: nobody knows what it sent, so the run says so and fails."""
+    arguments = ("constant", "--rate", "200", "--seconds", "25", "--processes", "2")
+    with started(*arguments, out=tmp_path, cluster=cluster) as process:
+
+        def sending() -> list[psutil.Process]:
+            assert process.poll() is None, process.stdout and process.stdout.read()
+            children = psutil.Process(process.pid).children(recursive=True)
+            locusts = [each for each in children if "locust" in each.cmdline()]
+            return locusts if (tmp_path / "progress.txt").exists() else []
+
+        until(lambda: len(sending()) == 3, 60, "a master and two workers")
+        master, *workers = sorted(sending(), key=lambda each: each.create_time())
+        assert all(worker.ppid() == master.pid for worker in workers)
+        workers[0].kill()
+        told, _ = process.communicate(timeout=END_SECONDS)
+        assert process.returncode == LIMITS, told
+    assert not findings_of(report_in(tmp_path))["generators that have not said what they sent"]
+
+
+def test_processor_dies(cluster: KafkaCluster, tmp_path: Path) -> None:
+    """A processor that is killed by others than the profile ends the run, which says so."""
+    with started("constant", "--seconds", "60", out=tmp_path, cluster=cluster) as process:
+        until((tmp_path / "started.json").exists, 60, "the load")
+        for child in psutil.Process(process.pid).children(recursive=True):
+            if "process" in child.cmdline():
+                child.kill()
+        told, _ = process.communicate(timeout=60)
+        assert process.returncode == FAILED, told
+    assert "processor 1 has ended" in told
 
 
 def test_processor_is_killed(cluster: KafkaCluster, tmp_path: Path) -> None:

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtest.lanes import DEAD_LETTER, OUTPUT, STEP_MS, Lanes, Stream, settle
+from loadtest.lanes import (
+    DEAD_LETTER,
+    OUTPUT,
+    STEP_MS,
+    Lanes,
+    Sent,
+    Stream,
+    due_by_second,
+    settle,
+)
 
 START = 1_700_000_000_000
 RUN = "abc"
@@ -18,6 +28,12 @@ def sent_by(stream: Stream, seconds: float) -> list[tuple[bytes, int]]:
     """Return all that is due in so many seconds."""
     due = stream.take(START + seconds * 1_000, 1_000_000)
     return list(zip(*due, strict=True))
+
+
+def ended(stream: Stream, seconds: float = 0) -> Sent:
+    """Return what a stream has sent that ends at a moment."""
+    stream.close(START + seconds * 1_000)
+    return stream.sent()
 
 
 @given(st.integers(1, 60), st.lists(st.floats(0, 3), max_size=20), st.integers(1, 50))
@@ -51,7 +67,9 @@ def test_account(data: st.DataObject) -> None:
     stream = Stream(f"{RUN}-0", 30, START)
     records = sent_by(stream, 2)
     places = st.sets(st.sampled_from(range(len(records))), max_size=12)
-    lost, doubled, excused, dead = (data.draw(places) for _ in range(4))
+    lost, doubled, excused, dead, broken = (data.draw(places) for _ in range(5))
+    for number in broken:
+        stream.broken(records[number][1], records[number][0])
     for number in excused:
         stream.not_delivered(records[number][1], records[number][0])
     lanes = Lanes(RUN)
@@ -62,13 +80,30 @@ def test_account(data: st.DataObject) -> None:
         assert lane is not None
         for _ in range(2 if number in doubled else 1):
             lane.see(timestamp, DEAD_LETTER if number in dead else OUTPUT)
-    account = settle(lanes, [stream.sent()])
+    account = settle(lanes, [ended(stream)])
     assert account.sent == len(records)
     assert account.lost == len(lost - excused)
     assert account.duplicates == len(doubled - lost)
     assert account.seen == len(records) - len(lost)
     assert account.undelivered == len(excused)
     assert account.reordered == 0
+    assert account.misjudged == len((dead - lost) ^ (broken - lost))
+    assert account.unknown == 0
+    nobody = settle(lanes, [])
+    assert (nobody.unknown, nobody.seen, nobody.lost) == (account.seen, account.seen, 0)
+
+
+@given(st.integers(1, 60), st.floats(0, 5), st.integers(0, 999), st.floats(0, 5))
+def test_due(tens: int, seconds: float, offset: int, taken: float) -> None:
+    """What is due until a stream ends is known whatever was sent of it, and in which second."""
+    start = START + offset
+    stream, other = Stream(f"{RUN}-0", 10 * tens, start), Stream(f"{RUN}-0", 10 * tens, start)
+    stream.take(start + min(taken, seconds) * 1_000, 1_000_000)
+    stream.close(start + seconds * 1_000)
+    assert not stream.take(start + 10_000, 1_000_000).keys
+    every = other.take(start + seconds * 1_000, 1_000_000)
+    assert stream.sent().due == len(every.keys)
+    assert due_by_second([stream.sent()]) == Counter(stamp // 1_000 for stamp in every.timestamps)
 
 
 @given(st.permutations(range(6)))
@@ -81,7 +116,7 @@ def test_reordered(order: list[int]) -> None:
         lane = lanes[records[at][0]]
         assert lane is not None
         lane.see(records[at][1])
-    account = settle(lanes, [stream.sent()])
+    account = settle(lanes, [ended(stream)])
     assert (account.lost, account.duplicates) == (0, 0)
     assert account.reordered == sum(at < max(order[: place + 1]) for place, at in enumerate(order))
 
@@ -90,7 +125,7 @@ def test_nothing_seen_is_all_lost() -> None:
     """Where nothing came out, all is lost, and some of it is named."""
     stream = Stream(f"{RUN}-0", 20, START)
     records = sent_by(stream, 1)
-    account = settle(Lanes(RUN), [stream.sent()])
+    account = settle(Lanes(RUN), [ended(stream)])
     assert account.lost == len(records)
     assert account.examples[0] == f"{records[0][0].decode()} at {records[0][1]}"
 

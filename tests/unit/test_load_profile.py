@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from lanternpipe.errors import ConfigError
-from loadtest.profile import MOST_STREAMS, PROFILES, Profile, read_profile
+from loadtest.profile import MOST_STREAMS, PROFILES, Profile, fault_of, read_profile
 
 NAMES = sorted(msgspec.toml.decode(PROFILES.read_bytes()))
 
@@ -22,7 +24,7 @@ def test_shipped_profile(name: str) -> None:
     rates = [profile.rate_at(profile.seconds * share / 100) for share in range(100)]
     assert min(rates) > 0
     assert max(rates) <= profile.peak
-    assert profile.users(max(rates)) <= MOST_STREAMS
+    assert profile.users(max(rates)) <= 2 * MOST_STREAMS
     assert profile.users(profile.peak) <= 8 * MOST_STREAMS
 
 
@@ -65,6 +67,69 @@ def test_what_is_given_counts() -> None:
     """Rate, length and processors may be given; a short run keeps something that counts."""
     profile = read_profile("steps", rate=100, seconds=10, processors=3)
     assert (profile.rate, profile.seconds, profile.processors, profile.warm_up) == (100, 10, 3, 5)
+
+
+def test_steps_are_sent_as_they_are() -> None:
+    """Where all levels are multiples of a rate, users send at that, and nothing is rounded."""
+    for name in ("steps", "spike", "constant"):
+        profile = read_profile(name)
+        for at in range(int(profile.seconds)):
+            assert profile.users(profile.rate_at(at)) * profile.stream_rate == profile.rate_at(at)
+
+
+def test_planned() -> None:
+    """What is to be sent in all follows from the profile; a search for saturation plans nothing."""
+    assert shape("constant").planned == 10_000
+    assert shape("spike", 5).planned == 10_000 + 20 * 400
+    assert read_profile("saturation").planned == 0
+
+
+WHOLE = {
+    "words": "?",
+    "rate": 100,
+    "seconds": 10,
+    "limits": {"late_ms": 1, "drain_seconds": 1},
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"rate": 5}, "rate is 5: at least 10"),
+        ({"seconds": 0}, "seconds is 0"),
+        ({"seconds": math.inf}, "seconds is inf"),
+        ({"seconds": math.nan}, "seconds is nan"),
+        ({"warm_up": 10}, "warm_up is 10: less than seconds, 10"),
+        ({"warm_up": -1}, "warm_up is -1"),
+        ({"shape": "spike"}, "'spike' takes one level, and there are 0"),
+        ({"shape": "steps"}, "'steps' takes some levels"),
+        ({"levels": [2]}, "'constant' takes no levels, and there are 1"),
+        ({"shape": "steps", "levels": [1, 0]}, "levels are multiples of rate"),
+        ({"poison": 2}, "poison is 2: a share"),
+        ({"processors": 0}, "processors is 0: at least 1"),
+        ({"faults": [{"at": 1.5, "what": "kill"}]}, "a fault is at a share"),
+        ({"limits": {"late_ms": 0, "drain_seconds": 1}}, "limits are more than 0"),
+        (
+            {
+                "faults": [{"at": 0.5, "what": "kill"}],
+                "limits": {"late_ms": 1, "drain_seconds": 1, "growth_mib_per_hour": 1},
+            },
+            "without faults",
+        ),
+    ],
+)
+def test_profile_that_cannot_be(given: dict[str, Any], told: str) -> None:
+    """What would send nothing, or end in the middle, is refused with what is wrong."""
+    assert fault_of(msgspec.convert(WHOLE, Profile)) == ""
+    assert told in fault_of(msgspec.convert({**WHOLE, **given}, Profile))
+
+
+def test_what_is_given_cannot_be() -> None:
+    """What is given in place of a profile's own is held to the same."""
+    with pytest.raises(ConfigError, match="profile 'kill': processors is 0: at least 1"):
+        read_profile("kill", processors=0)
+    with pytest.raises(ConfigError, match="seconds is -1: more than 0"):
+        read_profile("kill", seconds=-1)
 
 
 def test_unknown_profile() -> None:

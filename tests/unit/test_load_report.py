@@ -9,17 +9,18 @@ from xml.etree import ElementTree as ET
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from loadtest.lanes import Account
 from loadtest.page import page, picture
 from loadtest.profile import Profile, read_profile
 from loadtest.report import Mark, Report, generator_gave_way, markdown, report
-from loadtest.search import Found, Trial
+from loadtest.search import Found, Limit, Trial
 from loadtest.tally import Tally
 from loadtest.watching import Sample
 
 START = 1_700_000_000
-GOOD = Account(300, 0, 300, 0, 0, 0, [])
+GOOD = Account(300, 300, 0, 300, 0, 0, 0, 0, 0, [])
 
 
 def tally_of(seconds: int, *, delay: int = 1, seen_after: int = 50) -> Tally:
@@ -34,29 +35,43 @@ def tally_of(seconds: int, *, delay: int = 1, seen_after: int = 50) -> Tally:
     return tally
 
 
+def constant(seconds: float, name: str = "constant", warm_up: float = 0) -> Profile:
+    """Return a profile of ten records a second."""
+    return replace(read_profile(name), rate=10, seconds=seconds, warm_up=warm_up)
+
+
 def made(
     *,
     tally: Tally | None = None,
-    account: Account = GOOD,
+    account: Account | None = None,
     profile: Profile | None = None,
     delivery: str = "exactly-once",
     samples: list[Sample] | None = None,
+    silent: int = 0,
+    by_hand: bool = False,
+    saturation: Found | None = None,
     **more: Any,
 ) -> Report:
     """Return the report of a run in which all is well, but for what is given."""
+    tally = tally if tally is not None else tally_of(30)
+    profile = profile or constant(30, warm_up=5)
+    sent = tally.total("sent")
+    account = account or replace(GOOD, due=sent, sent=sent, seen=sent)
     return report(
         "constant",
-        profile or msgspec.structs.replace(read_profile("constant"), seconds=30, warm_up=5),
+        profile,
         start=START,
-        tally=tally if tally is not None else tally_of(30),
+        tally=tally,
         account=account,
+        silent=silent,
+        by_hand=by_hand,
         samples=samples or [Sample(START + at, "processor 1", 0.2, 180, 30, 8) for at in range(30)],
         marks=[Mark(9, "processor 1 <killed>")],
         delivery=delivery,
         where="a broker",
         machine={"cpu": "2 cores"},
         date="2026-01-01",
-        saturation=None,
+        saturation=saturation,
         **more,
     )
 
@@ -78,10 +93,13 @@ def test_all_is_well() -> None:
 @pytest.mark.parametrize(
     ("account", "words"),
     [
-        (Account(300, 0, 299, 1, 0, 0, ["x"]), "lost records"),
-        (Account(300, 0, 300, 0, 1, 0, []), "records seen twice"),
-        (Account(300, 0, 300, 0, 0, 1, []), "records out of order within their key"),
-        (Account(300, 1, 299, 0, 0, 0, []), "undelivered records"),
+        (replace(GOOD, lost=1), "lost records"),
+        (replace(GOOD, duplicates=1), "records seen twice"),
+        (replace(GOOD, reordered=1), "records out of order within their key"),
+        (replace(GOOD, undelivered=1), "undelivered records"),
+        (replace(GOOD, misjudged=1), "good records as dead letters, or broken ones as outputs"),
+        (replace(GOOD, unknown=1), "generators that have not said what they sent"),
+        (replace(GOOD, sent=299), "all told what was sent"),
     ],
 )
 def test_a_record_is_missed(account: Account, words: str) -> None:
@@ -91,9 +109,9 @@ def test_a_record_is_missed(account: Account, words: str) -> None:
 
 def test_at_least_once_may_repeat() -> None:
     """Who processes at least once may do so twice, and behind others; never less than once."""
-    account = Account(300, 0, 300, 0, 2, 2, [])
+    account = replace(GOOD, duplicates=2, reordered=2)
     assert made(account=account, delivery="at-least-once").holds
-    lost = Account(300, 0, 299, 1, 0, 0, [])
+    lost = replace(GOOD, lost=1)
     assert not made(account=lost, delivery="at-least-once").holds
 
 
@@ -107,10 +125,32 @@ def test_generator_is_late() -> None:
 
 def test_generator_does_not_send_all() -> None:
     """A generator that leaves out what was due was the bottleneck, however punctual the rest."""
-    tally = tally_of(30)
-    for second in tally.values():
-        second.offered = 12
-    assert generator_gave_way(made(tally=tally))
+    given = made(account=replace(GOOD, due=360))
+    assert broken(given) == ["the generator kept up: due and not sent"]
+    assert generator_gave_way(given)
+
+
+def test_generator_that_was_silent() -> None:
+    """A generator that has not said what it sent may have sent anything: the run fails."""
+    assert broken(made(silent=1)) == ["generators that have not said what they sent"]
+
+
+def test_generator_that_never_began() -> None:
+    """Where one of two generators never began, half of what was planned was never due."""
+    given = made(profile=replace(constant(30), rate=20))
+    assert broken(given) == ["the generator kept up: planned and never due"]
+    assert made(profile=replace(constant(30), rate=20), by_hand=True).holds
+
+
+def test_reader_is_the_bottleneck() -> None:
+    """A reader that takes a whole core for seconds may be what is late."""
+
+    def read(*cores: float) -> list[Sample]:
+        return [Sample(START + at, "reader", each, 80, 30, 8) for at, each in enumerate(cores)]
+
+    assert made(samples=read(*[0.3] * 20, 0.99, 0.99, *[0.3] * 8)).holds
+    (words,) = broken(made(samples=read(*[0.3] * 20, *[0.97] * 6, *[0.3] * 4)))
+    assert words.startswith("the reader kept up")
 
 
 def test_pipeline_is_late() -> None:
@@ -145,19 +185,40 @@ def test_poison(dead: int, holds: bool) -> None:
 
 
 def test_memory_grows() -> None:
-    """A soak fails if memory surely grows, and not by its noise."""
-    profile = msgspec.structs.replace(read_profile("soak"), seconds=1_800)
+    """A soak fails unless memory, files and threads surely do not grow by more than they may."""
+    profile = constant(1_800, "soak")
 
-    def soaked(per_hour: float) -> Report:
+    def soaked(per_hour: float, files: float = 0) -> Report:
         samples = [
-            Sample(START + at, "processor 1", 0.2, 180 + at % 7 + per_hour * at / 3_600, 30, 8)
+            Sample(
+                START + at,
+                "processor 1",
+                0.2,
+                180 + at % 7 + per_hour * at / 3_600,
+                30 + int(files * at / 3_600),
+                8,
+            )
             for at in range(1_800)
         ]
         return made(profile=profile, tally=tally_of(1_800), samples=samples)
 
     assert soaked(0).holds
-    assert broken(soaked(100)) == ["processor 1: MiB per hour, at the lower end of its confidence"]
+    words = "processor 1: {} per hour, at the upper end of its confidence"
+    assert broken(soaked(100)) == [words.format("MiB")]
+    assert broken(soaked(19.9)) == [words.format("MiB")]
+    assert broken(soaked(0, files=40)) == [words.format("files")]
     assert math.isclose(soaked(100).growth["processor 1: MiB"].per_unit, 100, rel_tol=0.05)
+
+
+def test_too_short_to_tell_growth() -> None:
+    """What was not shown does not hold."""
+    assert broken(made(profile=constant(30, "soak"))) == ["growth can be told"]
+
+
+def test_what_is_outside_of_the_load_does_not_count() -> None:
+    """CPU time of before and after, as where a person waits at Locust's page, is nobody's cost."""
+    samples = [Sample(START + at, "processor 1", 0.2, 180, 30, 8) for at in range(-500, 500)]
+    assert made(samples=samples).cpu_us == pytest.approx(0.2 / 10 * 1e6, rel=0.1)
 
 
 class Elements(HTMLParser):
@@ -198,12 +259,34 @@ def test_picture() -> None:
 
 def test_search_is_shown() -> None:
     """A search for saturation shows its trials, and is not judged by latencies of its failures."""
-    profile = msgspec.structs.replace(read_profile("saturation"), seconds=30)
     tally = tally_of(30, delay=900, seen_after=9_000)
-    found = Found(3_000, [Trial(3_000, None), Trial(4_500, "piles up")])
-    given = msgspec.structs.replace(made(profile=profile, tally=tally), saturation=found)
-    assert "| 4,500 | piles up |" in markdown(given)
-    assert "3,000/s" in page(given)
+    trials = [Trial(3_000, 2_998, 30, 80, None), Trial(4_500, 4_400, 6, None, "piles up")]
+    given = made(
+        profile=constant(30, "saturation"), tally=tally, saturation=Found(2_998, "piles up", trials)
+    )
+    assert given.holds
+    assert "| 4,500 | 4,400 | 6 | - | piles up |" in markdown(given)
+    assert "**Highest rate that held: 2,998 records/s; above it, records pile up.**" in markdown(
+        given
+    )
+    assert "2,998/s" in page(given)
+
+
+@pytest.mark.parametrize(
+    ("limit", "words"),
+    [
+        ("generator", "the generator gives way, and the pipeline may bear more"),
+        ("top", "where the search ends, and the pipeline may bear more"),
+        ("unfinished", "has not come to its end"),
+    ],
+)
+def test_search_says_what_is_in_the_way(limit: Limit, words: str) -> None:
+    """What was found may be the limit of something other than the pipeline; the report says so."""
+    best = 0 if limit == "unfinished" else 3_000
+    given = made(profile=constant(30, "saturation"), saturation=Found(best, limit, []))
+    assert given.holds is (limit != "unfinished")
+    assert words in markdown(given)
+    assert words in page(given)
 
 
 def test_report_for_programs() -> None:
