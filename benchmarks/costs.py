@@ -109,7 +109,7 @@ KNOBS = (
                 FETCH_WAIT: str(wait),
                 LINGER: str(linger),
             }
-            for wait, linger in ((50, 20), (20, 5), (5, 5), (5, 2), (5, 1), (2, 0))
+            for wait, linger in ((50, 20), (20, 5), (6, 5), (6, 2), (6, 0.5), (2, 0.5), (2, 0))
         },
     ),
 )

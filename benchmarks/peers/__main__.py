@@ -37,6 +37,23 @@ PICTURE = ROOT / "docs/images/benchmark-peers.svg"
 SOURCE = "bench-login"
 WINDOW = Window(low=0.0, skip=10.0, most=12.0)
 WARM_UP_SECONDS = 15.0  # before latency counts
+PARTS = ("drains", "latency", "restarts")
+
+
+class Results(msgspec.Struct):
+    """All that was measured.
+
+    Attributes:
+        records: Size of the backlog.
+        rounds: Runs of draining it, by round.
+        latency: Runs at 5,000 records a second.
+        restarts: Kills.
+    """
+
+    records: int = 0
+    rounds: list[list[Run]] = []
+    latency: list[LatencyRun] = []
+    restarts: list[Restart] = []
 
 
 def drained(peers: Sequence[Peer]) -> list[Peer]:
@@ -146,6 +163,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0, help="of a measurement of latency")
     parser.add_argument("--restarts", type=int, default=3, help="how often each is killed")
     parser.add_argument(
+        "--part", choices=PARTS, help="only this, and the rest as it was measured before"
+    )
+    parser.add_argument(
         "--contender", action="append", default=[], help="only these, and write no results"
     )
     options = parser.parse_args()
@@ -153,24 +173,26 @@ def main() -> None:
     given = options.contender
     peers = [peer for peer in PEERS if not given or peer.name in {*given, YARDSTICK.name}]
     late = [peer for peer in peers if peer.has_latency]
+    found, parts = Results(), list(PARTS)
+    if options.part:
+        found, parts = msgspec.json.decode(RESULTS.read_bytes(), type=Results), [options.part]
     with built() as class_path, collectors() as endpoints, open_broker() as broker:
         stage = Stage(broker.servers, endpoints["takes"], class_path)
         sameness.check(peers, stage, broker)
-        rounds = drains(broker, stage, peers, options.records, options.rounds)
-        runs = latencies(broker, stage, late, options.seconds, options.rounds)
-        restarts = restarts_of(broker, stage, late, options.restarts)
+        if "drains" in parts:
+            found.records = options.records
+            found.rounds = drains(broker, stage, peers, options.records, options.rounds)
+        if "latency" in parts:
+            found.latency = latencies(broker, stage, late, options.seconds, options.rounds)
+        if "restarts" in parts:
+            found.restarts = restarts_of(broker, stage, late, options.restarts)
     names = [peer.name for peer in late]
-    print(f"\n{table(rounds, restarts, peers)}\n\n{latency_table(runs, names)}")
-    print(f"\nothers took at most {noise(rounds):.2f} cores during a run")
-    if given:
-        return
-    facts = {
-        "records": options.records,
-        "rounds": msgspec.to_builtins(rounds),
-        "latency": msgspec.to_builtins(runs),
-        "restarts": msgspec.to_builtins(restarts),
-    }
-    save(RESULTS, facts, {PICTURE: picture(rounds, peers)})
+    print(
+        f"\n{table(found.rounds, found.restarts, peers)}\n\n{latency_table(found.latency, names)}"
+    )
+    print(f"\nothers took at most {noise(found.rounds):.2f} cores during a run")
+    if not given:
+        save(RESULTS, msgspec.to_builtins(found), {PICTURE: picture(found.rounds, peers)})
 
 
 if __name__ == "__main__":

@@ -177,8 +177,9 @@ def at_least_once_config(kafka: KafkaSettings, limits: ByteLimits = DEFAULT_LIMI
         limits,
         # For ever: a broker that is away is waited for, records are not given up.
         message_timeout_ms=0,
-        # Readers wait for it; and while behind, a queue of requests makes fuller batches anyway.
-        linger_ms=2,
+        # Readers wait for it: long enough for what was processed together to be sent together.
+        # While behind, a queue of requests makes fuller batches anyway.
+        linger_ms=0.5,
         statistics_interval_ms=STATISTICS_MS,
     )
 
