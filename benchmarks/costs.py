@@ -35,6 +35,7 @@ from lanternpipe.ops.certs import make_certs
 
 RESULTS = ROOT / "benchmarks/results/costs.json"
 PICTURE = ROOT / "docs/images/benchmark-costs.svg"
+PARTS = ("drains", "latency")
 EXACTLY_ONCE, AT_LEAST_ONCE = "exactly-once", "at-least-once"
 
 
@@ -209,24 +210,40 @@ def picture(rounds: Rounds) -> str:
     return bar_chart("CPU time per record, by what differs", bars)
 
 
+class Results(msgspec.Struct):
+    """All that was measured: runs of each case by round, and runs of each knob."""
+
+    rounds: list[list[Run]] = []
+    latency: list[list[LatencyRun]] = []
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print tables, and write results and picture."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=3, help="how often each case runs")
     parser.add_argument("--seconds", type=float, default=10.0, help="of a measurement of latency")
+    parser.add_argument(
+        "--part", choices=PARTS, help="only this, and the rest as it was measured before"
+    )
     options = parser.parse_args(arguments)
     require_linux()
+    found, parts = Results(), list(PARTS)
+    if options.part:
+        found, parts = msgspec.json.decode(RESULTS.read_bytes(), type=Results), [options.part]
     with tempfile.TemporaryDirectory() as folder:
         certificates = Path(folder)
         make_certs(certificates, now=datetime.now(UTC))
         with open_broker(certificates / "kafka.pem") as broker:
-            rounds = drains(broker, certificates / "ca.crt", options.rounds)
-            turned = [turns(broker, knob, options.seconds, options.rounds) for knob in KNOBS]
-    print(f"\n{table(rounds)}\n\nothers took at most {noise(rounds):.2f} cores during a run")
-    for knob, runs in zip(KNOBS, turned, strict=True):
+            if "drains" in parts:
+                found.rounds = drains(broker, certificates / "ca.crt", options.rounds)
+            if "latency" in parts:
+                found.latency = [
+                    turns(broker, knob, options.seconds, options.rounds) for knob in KNOBS
+                ]
+    print(f"\n{table(found.rounds)}\n\nothers took at most {noise(found.rounds):.2f} cores")
+    for knob, runs in zip(KNOBS, found.latency, strict=True):
         print(f"\n{knob.delivery}\n\n{latency_table(runs, [*knob.turned])}")
-    facts = {"rounds": msgspec.to_builtins(rounds), "latency": msgspec.to_builtins(turned)}
-    save(RESULTS, facts, {PICTURE: picture(rounds)})
+    save(RESULTS, msgspec.to_builtins(found), {PICTURE: picture(found.rounds)})
 
 
 if __name__ == "__main__":
