@@ -113,6 +113,13 @@ KNOBS = (
             for wait, linger in ((50, 20), (20, 5), (6, 5), (6, 2), (6, 0.5), (2, 0.5), (2, 0))
         },
     ),
+    Knob(
+        AT_LEAST_ONCE,
+        {
+            f"COMMIT__LONGEST={seconds}": {"PIPELINE_COMMIT__LONGEST": str(seconds)}
+            for seconds in (1, 5, 30)
+        },
+    ),
 )
 
 
