@@ -110,14 +110,14 @@ KNOBS = (
                 FETCH_WAIT: str(wait),
                 LINGER: str(linger),
             }
-            for wait, linger in ((50, 20), (20, 5), (6, 5), (6, 2), (6, 0.5), (2, 0.5), (2, 0))
+            for wait, linger in ((50, 20), (20, 5), (5, 5), (5, 2), (5, 0.5), (2, 0.5), (2, 0))
         },
     ),
     Knob(
         AT_LEAST_ONCE,
         {
             f"COMMIT__LONGEST={seconds}": {"PIPELINE_COMMIT__LONGEST": str(seconds)}
-            for seconds in (1, 5, 30)
+            for seconds in (0.05, 1, 5)
         },
     ),
 )
