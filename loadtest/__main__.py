@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -16,6 +17,7 @@ from loadtest.run import LATEST, Options, run
 
 EXIT_LIMITS, EXIT_FAILED = 1, 2
 WEB_PORT = 8089
+MOST_PORT = 65_536
 
 
 def say(text: str) -> None:
@@ -49,6 +51,9 @@ def main() -> int:
     options = parser.parse_args()
     if options.processes < 0:
         parser.error("--processes is 0, for one process that does all, or how many send")
+    if options.web is not None and not 0 < options.web < MOST_PORT:
+        parser.error(f"--web is a port from 1 to {MOST_PORT - 1}")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # also then nothing is left behind
     try:
         profile = read_profile(
             options.profile,

@@ -138,6 +138,7 @@ class Process:
         self._arguments, self._environment, self._group = arguments, environment, group
         self._process: subprocess.Popen[bytes] | None = None
         self._is_wanted = False
+        self.hung_or_failed = False
         self.log.unlink(missing_ok=True)
 
     @property
@@ -175,14 +176,16 @@ class Process:
 
     def stop(self) -> None:
         """Ask it to end, and end it if it does not."""
-        self._is_wanted = False
-        if self._process is None:
+        if self._process is None or not self._is_wanted:
             return
+        self._is_wanted = False
         self._process.terminate()
         try:
-            self._process.wait(STOP_SECONDS)
+            code = self._process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self.kill()
+            code = None
+        self.hung_or_failed |= code != 0
 
     def wait(self, seconds: float) -> int | None:
         """Return its exit code; None if it still runs after so many seconds."""
@@ -254,6 +257,11 @@ class Deployment:
     def ended(self) -> Process | None:
         """Return a process that has ended by itself, if any has."""
         return next((process for process in self.all if process.has_died), None)
+
+    @property
+    def unwilling(self) -> list[str]:
+        """Names of those that did not end, or not well, when they were asked to."""
+        return [process.name for process in self.all if process.hung_or_failed]
 
     def close(self) -> None:
         """Stop all."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 
 import msgspec
 
@@ -15,7 +16,10 @@ from loadtest.tally import Tally
 
 GROWTH_SECONDS = 300.0  # a slope of less than minutes says nothing
 WITHHELD = 0.01  # share of what was due that a generator may fail to send
-LAG_SECONDS = 3.0  # of the highest rate, by which a generator may begin or follow late
+LAG_SECONDS = 3  # by which a generator may follow the plan late, or end late
+NEVER = 0.1  # share of what is planned that may never come due, as a generator begins late
+BEGIN_SECONDS = 1.5  # which it takes to begin, however short the run
+WATCHED = 0.8  # share of the seconds in which somebody has to have looked
 BUSY_SECONDS = 5  # in which a reader that is the bottleneck shows
 BUSY_CORES = 0.95
 COUNT_GROWTH = 10.0  # files, or threads, per hour
@@ -49,18 +53,25 @@ def of_generator(
     tally: Tally,
     account: Account,
     *,
+    offered: Sequence[int],
     silent: int,
     by_hand: bool,
     saturation: Found | None,
 ) -> list[Finding]:
     """Hold the generator against what is asked; where it gave way, the rest says little."""
-    found = [at_most("generators that have not said what they sent", silent + account.unknown, 0)]
+    found = [
+        at_most("generators that have not said what they sent", silent, 0),
+        at_most("records of generators that have not", account.unknown, 0),
+    ]
     if saturation is not None:  # which goes to where the generator or the pipeline gives way
         return found
     if not by_hand:
         never = max(0, profile.planned - account.due)
-        limit = round(WITHHELD * profile.planned + LAG_SECONDS * profile.peak)
+        limit = round(max(NEVER * profile.planned, BEGIN_SECONDS * profile.rate))
         found.append(at_most("the generator kept up: planned and never due", never, limit))
+        away = away_from(profile, offered)
+        words = f"the generator kept up: away from the plan of {LAG_SECONDS} s before or after"
+        found.append(at_most(words, away, round(WITHHELD * profile.planned)))
     withheld = 1 - account.sent / account.due if account.due else 1.0
     late = counted["delay"].percentile(0.99)
     return [
@@ -78,12 +89,33 @@ def of_generator(
     ]
 
 
-def of_reader(cores: Sequence[float]) -> list[Finding]:
+def away_from(profile: Profile, offered: Sequence[int]) -> int:
+    """Return by how many records what was due was ever short of the plan, or beyond it.
+
+    Args:
+        profile: The plan.
+        offered: What was due, second by second, from the start on.
+    """
+    most, end = 0, int(profile.seconds)
+    dues = [*offered, *[0] * (end - len(offered))]
+    plan = [*accumulate(map(profile.planned_in, range(len(dues) + LAG_SECONDS)))]
+    for at, due in enumerate(accumulate(dues)):
+        behind = min(at, end - 1) - LAG_SECONDS
+        short = (plan[behind] if behind >= 0 else 0) - due
+        most = max(most, short, due - plan[at + LAG_SECONDS])
+    return most
+
+
+def of_reader(cores: Sequence[float], seconds: float) -> list[Finding]:
     """Find whether who sees the outputs had time to: its lateness would be the pipeline's.
 
     Args:
         cores: What it used, second by second.
+        seconds: For how long there was something to see.
     """
+    if len(cores) < WATCHED * (seconds - 2):
+        asked = f"≥ {WATCHED:.0%} of {seconds:,.0f} s"
+        return [Finding("the reader was watched", f"{len(cores):,} s", asked, holds=False)]
     runs = [cores[at : at + BUSY_SECONDS] for at in range(len(cores) - BUSY_SECONDS + 1)]
     if not runs:
         return []
@@ -92,7 +124,7 @@ def of_reader(cores: Sequence[float]) -> list[Finding]:
     return [at_most(words, round(busiest, 2), BUSY_CORES)]
 
 
-def of_records(tally: Tally, account: Account, delivery: str) -> list[Finding]:
+def of_records(profile: Profile, tally: Tally, account: Account, delivery: str) -> list[Finding]:
     """Find whether every record came once and in order, as what it is."""
     found = [
         at_most("undelivered records", account.undelivered, 0),
@@ -102,6 +134,8 @@ def of_records(tally: Tally, account: Account, delivery: str) -> list[Finding]:
         found.append(at_most("records seen twice", account.duplicates, 0))
         found.append(at_most("records out of order within their key", account.reordered, 0))
     poison, dead = tally.total("poison"), tally.total("dead")
+    if profile.poison:
+        found.append(Finding("broken records sent", f"{poison:,}", "≥ 1", poison > 0))
     return [
         *found,
         Finding("dead letters", f"{dead:,}", f"= {poison:,} broken records", dead == poison),
@@ -115,6 +149,7 @@ def of_pipeline(
     drained: int,
     growth: Mapping[str, Slope],
     saturation: Found | None,
+    unwilling: Sequence[str],
 ) -> list[Finding]:
     """Hold the pipeline against what is asked."""
     limits: Limits = profile.limits
@@ -124,6 +159,7 @@ def of_pipeline(
         words = "p99 from the intended time to the sight of the output"
         found.append(at_most(words, p99, limits.p99_ms, " ms"))
     found.append(at_most("drained after the end", drained, limits.drain_seconds, " s"))
+    found.append(at_most("processes that did not end well when asked", len(unwilling), 0))
     if limits.growth_mib_per_hour is not None:
         if not growth:
             asked = f"≥ {GROWTH_SECONDS:,g} s after the warm-up"

@@ -26,7 +26,7 @@ from lanternpipe.app import load_pipeline
 from lanternpipe.environment import load_settings
 from lanternpipe.topology import topic_names
 from loadtest.files import PROGRESS, RESULT, STARTED
-from loadtest.following import KIND, Following, Reader
+from loadtest.following import KIND, Following, Reader, ReaderError
 from loadtest.lanes import PER_SECOND, Sent, Stream, due_by_second
 from loadtest.plan import Planned
 from loadtest.profile import Profile, read_profile
@@ -119,6 +119,20 @@ class Harness:
         return FOLLOW_SECONDS if sender is None else sender.send_due(stream)
 
     def _start(self) -> None:
+        """Begin; what fails here Locust would log, and go on without."""
+        if self._out is not None and self._worker is None:  # what an earlier load has left
+            for name in (STARTED, RESULT):
+                (self._out / name).unlink(missing_ok=True)
+        try:
+            self._begin()
+        except BaseException:
+            if self._worker is None:
+                self._environment.process_exit_code = EXIT_FAILED
+                assert self._environment.runner is not None
+                gevent.spawn(self._environment.runner.quit)
+            raise
+
+    def _begin(self) -> None:
         options = self._options
         if self._worker is None:
             if self._concluding is not None:
@@ -224,6 +238,10 @@ class Harness:
         following = gevent.spawn(self._follow)
         try:
             account = reader.finish(known.streams)
+        except (ReaderError, OSError) as error:
+            _log.error("the reader of outputs and dead letters has ended: %s", error)
+            self._environment.process_exit_code = EXIT_FAILED
+            return
         finally:
             following.kill()
             self._beside.kill()
@@ -253,7 +271,7 @@ class Harness:
             return
         self._out.mkdir(parents=True, exist_ok=True)
         file = self._out / name
-        partial = file.with_suffix(".partial")
+        partial = file.with_name(f"{name}.partial")
         partial.write_text(content)
         partial.rename(file)
 

@@ -130,14 +130,14 @@ def key_of(name: str, lane: int, first: int) -> bytes:
 class Lane:
     """What has been seen of one lane."""
 
-    __slots__ = ("dead", "duplicates", "first", "last", "missing", "next", "reordered")
+    __slots__ = ("both", "dead", "duplicates", "first", "last", "missing", "next", "reordered")
 
     def __init__(self, first: int) -> None:
         self.first, self.next = first, 0
         self.last = [-1, -1]
         self.missing: set[int] = set()
         self.dead: set[int] = set()
-        self.duplicates = self.reordered = 0
+        self.both = self.duplicates = self.reordered = 0
 
     def see(self, timestamp: int, topic: int = OUTPUT) -> bool:
         """Take a record; False if it was seen before. Order counts within each topic."""
@@ -151,6 +151,10 @@ class Lane:
             self.missing.remove(number)
         else:
             self.duplicates += 1
+            if topic == DEAD_LETTER:
+                self.dead.add(number)
+            elif number in self.dead:
+                self.both += 1
             return False
         if topic == DEAD_LETTER:
             self.dead.add(number)
@@ -221,7 +225,7 @@ def settle(lanes: Mapping[bytes, Lane | None], streams: Sequence[Sent]) -> Accou
             absent = lane.missing | set(range(lane.next, expected))
             gone = absent - excused.get(at, set())
             lost += len(gone)
-            misjudged += len(lane.dead ^ (broken.get(at, set()) - absent))
+            misjudged += len(lane.dead ^ (broken.get(at, set()) - absent)) + lane.both
             if len(examples) < EXAMPLES:
                 examples += [f"{key.decode()} at {first + each * STEP_MS}" for each in sorted(gone)]
     return Account(

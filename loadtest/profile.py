@@ -14,6 +14,7 @@ from loadtest.lanes import PER_SECOND
 PROFILES = Path(__file__).with_name("profiles.toml")
 MOST_STREAMS = 50  # users of Locust at the peak of a shape
 TOP = 200_000  # records per second at which a search for saturation ends
+MOST_RATE = 10_000_000  # no generator gets there
 SPIKE = (0.4, 0.6)  # of the time
 WAVES = (1 / 3, 2 / 3)
 WIDTH = 1 / 12
@@ -85,8 +86,11 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """How many records are to be sent in all; a search for saturation plans none."""
         if self.shape == "saturation":
             return 0
-        seconds = [at + 0.5 for at in range(int(self.seconds))]
-        return sum(self.users(self.rate_at(at)) for at in seconds) * self.stream_rate
+        return sum(map(self.planned_in, range(int(self.seconds))))
+
+    def planned_in(self, second: int) -> int:
+        """Return how many records are to be sent in a second of the run."""
+        return self.users(self.rate_at(second + 0.5)) * self.stream_rate
 
     def users(self, rate: float) -> int:
         """Return how many users send at a rate, at least one."""
@@ -124,7 +128,7 @@ def read_profile(
     """
     try:
         found = msgspec.toml.decode(file.read_bytes(), type=dict[str, Profile])
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
         raise ConfigError(f"{file}: {error}") from error
     if name not in found:
         raise ConfigError(f"there is no profile {name!r} in {file}; it has {', '.join(found)}")
@@ -149,21 +153,42 @@ def fault_of(profile: Profile) -> str:
     takes = wanted.get(shape, "no levels")
     fits = levels > 0 if shape == "steps" else levels == (shape in wanted)
     asked = (
-        (profile.rate >= PER_SECOND, f"rate is {profile.rate}: at least {PER_SECOND} a second"),
+        (
+            PER_SECOND <= profile.rate <= MOST_RATE and profile.rate % PER_SECOND == 0,
+            f"rate is {profile.rate}: a multiple of {PER_SECOND} from {PER_SECOND} to {MOST_RATE}",
+        ),
         (0 < profile.seconds < math.inf, f"seconds is {profile.seconds:g}: more than 0"),
         (
             0 <= profile.warm_up < profile.seconds,
             f"warm_up is {profile.warm_up:g}: less than seconds, {profile.seconds:g}",
         ),
         (fits, f"shape {shape!r} takes {takes}, and there are {levels}"),
-        (all(level > 0 for level in profile.levels), "levels are multiples of rate, more than 0"),
+        (
+            all(0 < level < math.inf for level in profile.levels),
+            "levels are multiples of rate, more than 0",
+        ),
         (0 <= profile.poison < 1, f"poison is {profile.poison:g}: a share from 0 to less than 1"),
         (profile.processors > 0, f"processors is {profile.processors}: at least 1"),
         (
             all(0 <= fault.at < 1 for fault in profile.faults),
             "a fault is at a share of the time, from 0 to less than 1",
         ),
-        (limits.late_ms > 0 and limits.drain_seconds > 0, "limits are more than 0"),
+        (
+            all(
+                limit is None or 0 < limit < math.inf
+                for limit in (
+                    limits.late_ms,
+                    limits.drain_seconds,
+                    limits.p99_ms,
+                    limits.growth_mib_per_hour,
+                )
+            ),
+            "limits are more than 0",
+        ),
+        (
+            shape != "saturation" or not profile.faults,
+            "a search for saturation has no faults: it ends when it has found something",
+        ),
         (
             limits.growth_mib_per_hour is None or not profile.faults,
             "growth is told of processors that go on, and so without faults",

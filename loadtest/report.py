@@ -13,6 +13,7 @@ import msgspec
 
 from loadtest.findings import (
     GROWTH_SECONDS,
+    WATCHED,
     Finding,
     of_generator,
     of_pipeline,
@@ -117,6 +118,7 @@ def report(
     account: Account,
     silent: int,
     by_hand: bool,
+    unwilling: Sequence[str],
     samples: Sequence[Sample],
     marks: Sequence[Mark],
     delivery: str,
@@ -135,6 +137,7 @@ def report(
         account: What became of all records.
         silent: Generators that have not said what they sent.
         by_hand: Whether a person started and stopped it, and so not all of the profile was sent.
+        unwilling: Processes that did not end, or not well, when they were asked to.
         samples: What processes used.
         marks: What was done when.
         delivery: Of the processors.
@@ -158,6 +161,7 @@ def report(
         for each in samples
         if start <= each.at <= end
     ]
+    shown = moments(tally, begin)
     done = account.seen
     used = sum(each.cores for each in looked if each.name.startswith("processor"))
     growth = grown(samples, start + profile.warm_up, max(sending, default=begin))
@@ -168,7 +172,7 @@ def report(
         where,
         machine,
         date,
-        moments(tally, begin),
+        shown,
         looked,
         [*marks, Mark(max(sending, default=begin) + 1 - begin, "sending ended")],
         {kind: percentiles(latencies) for kind, latencies in counted.items()},
@@ -184,13 +188,14 @@ def report(
                 counted,
                 tally,
                 account,
+                offered=[each.offered for each in shown],
                 silent=silent,
                 by_hand=by_hand,
                 saturation=saturation,
             ),
-            *of_reader([each.cores for each in looked if each.name == "reader"]),
-            *of_records(tally, account, delivery),
-            *of_pipeline(profile, counted, drained, growth, saturation),
+            *of_reader([each.cores for each in looked if each.name == "reader"], end - start),
+            *of_records(profile, tally, account, delivery),
+            *of_pipeline(profile, counted, drained, growth, saturation, unwilling),
         ],
     )
 
@@ -235,6 +240,9 @@ def grown(samples: Sequence[Sample], begin: float, end: float) -> dict[str, Slop
             columns[f"{each.name}: MiB"].append((hours, each.mib))
             columns[f"{each.name}: files"].append((hours, each.files))
             columns[f"{each.name}: threads"].append((hours, each.threads))
+    least = WATCHED * (end - begin)
+    if any(len(points) < least for points in columns.values()):
+        return {}
     return {name: slope(points) for name, points in columns.items()}
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import platform
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import psutil
 
 from lanternpipe.errors import LanternpipeError
 from lanternpipe.pipeline import Pipeline
@@ -28,7 +30,11 @@ from loadtest.tally import Tally
 from loadtest.watching import Watch, family
 
 LATEST = Path(__file__).with_name("reports") / "latest"
-LEFT = ("report.*", "*.log", f"{STARTED}*", f"{PROGRESS}*", f"{RESULT}*")  # by a run
+LEFT = (  # by a run
+    *(f"report.{kind}" for kind in ("html", "svg", "md", "json")),
+    *(f"{name}.log" for name in ("locust", "producer", "processor-[0-9]*")),
+    *(f"{name}*" for name in (STARTED, PROGRESS, RESULT)),
+)
 READY_SECONDS = 60.0
 END_SECONDS = 180.0  # beyond the length of a profile and twice its drain, for what it says
 LOOK_SECONDS = 0.1
@@ -70,8 +76,13 @@ def run(settings: Settings, pipeline: Pipeline[Any, Any], options: Options) -> R
     """
     profile, say = options.profile, options.say
     folder = options.folder
+    if options.web is not None and profile.faults:
+        raise LoadError(
+            f"profile {options.name!r} has faults, which are done by the clock: "
+            "run it without --web"
+        )
     say(f"{options.name}: {profile.words}")
-    with open_broker(settings, pipeline) as broker:
+    with alone_in(folder), open_broker(settings, pipeline) as broker:
         clear(folder)
         if broker.is_embedded:
             check_embedded(options)
@@ -88,17 +99,42 @@ def run(settings: Settings, pipeline: Pipeline[Any, Any], options: Options) -> R
             watch = Watch(named)
             with watch.running():
                 locust.start()
-                start, marks = Conductor(deployment, locust, options).conduct()
-    return conclude(options, settings.delivery, broker, start, marks, watch)
+                start, marks = Conductor(deployment, locust, options, broker.pid).conduct()
+    if watch.failure is not None:
+        raise LoadError("nobody watched what processes use") from watch.failure
+    return conclude(options, settings.delivery, broker, start, marks, watch, deployment.unwilling)
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other runs out of a folder for the block; make it where there is none.
+
+    Raises:
+        LoadError: Another run writes there, or nobody can.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        place = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise LoadError(f"--out {folder}: {error.strerror}: give a folder to write to") from error
+    try:
+        try:
+            fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise LoadError(
+                f"--out {folder}: another run writes there; wait for it, or give another folder"
+            ) from error
+        yield
+    finally:
+        os.close(place)
 
 
 def clear(folder: Path) -> None:
-    """Make a folder, or remove from it what an earlier run has left, and nothing else.
+    """Remove from a folder what an earlier run has left, and nothing else.
 
     Raises:
         LoadError: It holds something else, and so was hardly meant.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     there = set(folder.iterdir())
     ours = {path for name in LEFT for path in folder.glob(name) if path.is_file()}
     if strange := sorted(path.name for path in there - ours):
@@ -143,10 +179,14 @@ class Conductor:
         deployment: What is under load.
         locust: What sends.
         options: What is asked for.
+        broker: The process of a broker that is ours.
     """
 
-    def __init__(self, deployment: Deployment, locust: Process, options: Options) -> None:
+    def __init__(
+        self, deployment: Deployment, locust: Process, options: Options, broker: int | None
+    ) -> None:
         self._deployment, self._locust, self._options = deployment, locust, options
+        self._broker = broker
         self._started, self._result = options.folder / STARTED, options.folder / RESULT
         self._said_at = 0.0
         profile = options.profile
@@ -181,7 +221,10 @@ class Conductor:
             self._until(lambda: self._locust.pid is None, float("inf"), "you")
         self._locust.stop()
         if not self._result.exists():
-            raise LoadError("nothing was started, or it has not come to its end: no report")
+            raise LoadError(
+                "nothing was started, or it has not come to its end: no report\n"
+                f"{self._locust.tail()}"
+            )
         return self._begun()
 
     def _begun(self) -> float:
@@ -197,6 +240,8 @@ class Conductor:
                 ended = self._locust
             if ended is not None:
                 raise LoadError(f"{ended.name} has ended:\n{ended.tail()}")
+            if self._broker is not None and not is_alive(self._broker):
+                raise LoadError("the broker has ended, and so has the run")
             if time.monotonic() > deadline:
                 raise LoadError(f"waited {seconds:.0f} s for {what}:\n{self._locust.tail()}")
             if start is not None and time.monotonic() > self._said_at + PROGRESS_SECONDS:
@@ -205,6 +250,14 @@ class Conductor:
                 words = progress.read_text() if progress.exists() else "sending"
                 self._options.say(f"{time.time() - start:5.0f} s  {words}")
             time.sleep(LOOK_SECONDS)
+
+
+def is_alive(pid: int) -> bool:
+    """Say whether a process runs."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
 
 
 def reached(moment: float) -> bool:
@@ -219,6 +272,7 @@ def conclude(
     start: float,
     marks: list[Mark],
     watch: Watch,
+    unwilling: Sequence[str],
 ) -> Report:
     """Read what Locust has left, and write the report."""
     left: Mapping[str, Any] = msgspec.json.decode((options.folder / RESULT).read_bytes())
@@ -231,6 +285,7 @@ def conclude(
         account=Account(**left["account"]),
         silent=left["silent"],
         by_hand=options.web is not None,
+        unwilling=unwilling,
         samples=watch.samples,
         marks=marks,
         delivery=delivery,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 import psutil
@@ -41,12 +41,14 @@ class Watch:
 
     Attributes:
         samples: All looks so far.
+        failure: What has ended it early, if anything has.
     """
 
     def __init__(self, named: Callable[[], Mapping[str, int | None]]) -> None:
         self._named = named
         self._used: dict[int, tuple[float, float]] = {}
         self.samples: list[Sample] = []
+        self.failure: Exception | None = None
 
     def look(self) -> None:
         """Look once."""
@@ -59,7 +61,7 @@ class Watch:
                 continue  # it has just ended
 
     def _one(self, name: str, process: Any) -> None:
-        now = time.time()
+        now, ticks = time.time(), time.monotonic()
         with process.oneshot():
             times = process.cpu_times()
             used = times.user + times.system
@@ -67,9 +69,9 @@ class Watch:
             files = process.num_fds() if hasattr(process, "num_fds") else 0
             threads = process.num_threads()
         before = self._used.get(process.pid)
-        self._used[process.pid] = (now, used)
+        self._used[process.pid] = (ticks, used)
         if before is not None:
-            cores = (used - before[1]) / (now - before[0])
+            cores = (used - before[1]) / (ticks - before[0])
             self.samples.append(Sample(now, name, cores, mib, files, threads))
 
     @contextmanager
@@ -78,8 +80,11 @@ class Watch:
         ended = threading.Event()
 
         def run() -> None:
-            while not ended.wait(EVERY_SECONDS):
-                self.look()
+            try:
+                while not ended.wait(EVERY_SECONDS):
+                    self.look()
+            except Exception as error:  # noqa: BLE001  # is told by the report
+                self.failure = error
 
         thread = threading.Thread(target=run, name="watch", daemon=True)
         thread.start()
@@ -96,9 +101,11 @@ def family(pid: int | None) -> dict[str, int | None]:
         return {}
     named: dict[str, int | None] = {"generator": pid}
     try:
-        for child in psutil.Process(pid).children(recursive=True):
+        children = psutil.Process(pid).children(recursive=True)
+    except psutil.Error:
+        return named
+    for child in children:
+        with suppress(psutil.Error):  # it has just ended
             is_reader = "loadtest.reader" in child.cmdline()
             named["reader" if is_reader else f"generator {len(named) + 1}"] = child.pid
-    except psutil.Error:
-        pass
     return named

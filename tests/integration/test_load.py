@@ -17,6 +17,7 @@ from typing import Any
 
 import psutil
 import pytest
+from confluent_kafka.admin import AdminClient
 
 from lanternpipe.testing.kafka_cluster import KafkaCluster
 from lanternpipe.testing.kafka_install import free_ports
@@ -221,6 +222,27 @@ def test_without_java_and_docker(tmp_path: Path) -> None:
     code, told = run("kill", out=tmp_path, **nowhere)
     assert code == FAILED
     assert "PIPELINE_KAFKA__BOOTSTRAP_SERVERS" in told
+
+
+def test_asked_to_end(cluster: KafkaCluster, tmp_path: Path) -> None:
+    """A run that is asked to end leaves no topics behind, and is not taken for a broken limit."""
+    admin = AdminClient({"bootstrap.servers": cluster.bootstrap_servers})
+    with started("constant", "--rate", "200", out=tmp_path, cluster=cluster) as process:
+        until((tmp_path / "started.json").exists, 60, "the load")
+        before = [each for each in admin.list_topics(timeout=30).topics if ".load-" in each]
+        process.terminate()
+        told, _ = process.communicate(timeout=60)
+        assert process.returncode == FAILED, told
+    assert before
+    left = admin.list_topics(timeout=30).topics
+    assert not [each for each in before if each in left]
+
+
+def test_page_does_no_faults(tmp_path: Path) -> None:
+    """A profile with faults is refused at Locust's page, where nobody would do them."""
+    code, told = run("kill", "--web", out=tmp_path)
+    assert code == FAILED
+    assert "run it without --web" in told
 
 
 def test_unknown_profile(tmp_path: Path) -> None:

@@ -93,6 +93,32 @@ def test_account(data: st.DataObject) -> None:
     assert (nobody.unknown, nobody.seen, nobody.lost) == (account.seen, account.seen, 0)
 
 
+@pytest.mark.parametrize(
+    ("is_broken", "topics", "misjudged"),
+    [
+        (False, [OUTPUT], False),
+        (False, [OUTPUT, OUTPUT], False),
+        (False, [OUTPUT, DEAD_LETTER], True),
+        (False, [DEAD_LETTER, OUTPUT], True),
+        (True, [DEAD_LETTER, DEAD_LETTER], False),
+        (True, [DEAD_LETTER, OUTPUT, DEAD_LETTER], True),
+        (True, [OUTPUT, DEAD_LETTER], False),  # seen twice: a repeat cannot be told from a mistake
+    ],
+)
+def test_output_and_dead_letter(is_broken: bool, topics: list[int], misjudged: bool) -> None:
+    """A record that comes out as an output and as a dead letter is misjudged once, at least."""
+    stream = Stream(f"{RUN}-0", 10, START)
+    ((key, timestamp),) = sent_by(stream, 0.05)
+    if is_broken:
+        stream.broken(timestamp, key)
+    lanes = Lanes(RUN)
+    lane = lanes[key]
+    assert lane is not None
+    for topic in topics:
+        lane.see(timestamp, topic)
+    assert (settle(lanes, [ended(stream)]).misjudged > 0) is misjudged
+
+
 @given(st.integers(1, 60), st.floats(0, 5), st.integers(0, 999), st.floats(0, 5))
 def test_due(tens: int, seconds: float, offset: int, taken: float) -> None:
     """What is due until a stream ends is known whatever was sent of it, and in which second."""

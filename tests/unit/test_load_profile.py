@@ -95,7 +95,13 @@ WHOLE = {
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"rate": 5}, "rate is 5: at least 10"),
+        ({"rate": 5}, "rate is 5: a multiple of 10 from 10"),
+        ({"rate": 15}, "rate is 15: a multiple of 10"),
+        ({"rate": 10**15}, "rate is 1000000000000000: a multiple of 10 from 10 to 10000000"),
+        ({"shape": "steps", "levels": [math.inf]}, "levels are multiples of rate"),
+        ({"limits": {"late_ms": 1, "drain_seconds": 1, "p99_ms": -1}}, "limits are more than 0"),
+        ({"limits": {"late_ms": 1, "drain_seconds": math.inf}}, "limits are more than 0"),
+        ({"shape": "saturation", "faults": [{"at": 0.5, "what": "kill"}]}, "has no faults"),
         ({"seconds": 0}, "seconds is 0"),
         ({"seconds": math.inf}, "seconds is inf"),
         ({"seconds": math.nan}, "seconds is nan"),
@@ -140,7 +146,7 @@ def test_unknown_profile() -> None:
 
 def test_rate_too_low() -> None:
     """Less than one lane cannot be sent."""
-    with pytest.raises(ConfigError, match="at least 10"):
+    with pytest.raises(ConfigError, match="a multiple of 10 from 10"):
         read_profile("smoke", rate=1)
 
 

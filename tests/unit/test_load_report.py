@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from loadtest.findings import away_from
 from loadtest.lanes import Account
 from loadtest.page import page, picture
 from loadtest.profile import Profile, read_profile
@@ -49,6 +50,7 @@ def made(
     samples: list[Sample] | None = None,
     silent: int = 0,
     by_hand: bool = False,
+    unwilling: list[str] | None = None,
     saturation: Found | None = None,
     **more: Any,
 ) -> Report:
@@ -56,6 +58,9 @@ def made(
     tally = tally if tally is not None else tally_of(30)
     profile = profile or constant(30, warm_up=5)
     sent = tally.total("sent")
+    samples = samples or [Sample(START + at, "processor 1", 0.2, 180, 30, 8) for at in range(30)]
+    if not any(each.name == "reader" for each in samples):
+        samples = samples + [Sample(float(at), "reader", 0.1, 80, 20, 4) for at in sorted(tally)]
     account = account or replace(GOOD, due=sent, sent=sent, seen=sent)
     return report(
         "constant",
@@ -65,7 +70,8 @@ def made(
         account=account,
         silent=silent,
         by_hand=by_hand,
-        samples=samples or [Sample(START + at, "processor 1", 0.2, 180, 30, 8) for at in range(30)],
+        samples=samples,
+        unwilling=unwilling or [],
         marks=[Mark(9, "processor 1 <killed>")],
         delivery=delivery,
         where="a broker",
@@ -98,7 +104,7 @@ def test_all_is_well() -> None:
         (replace(GOOD, reordered=1), "records out of order within their key"),
         (replace(GOOD, undelivered=1), "undelivered records"),
         (replace(GOOD, misjudged=1), "good records as dead letters, or broken ones as outputs"),
-        (replace(GOOD, unknown=1), "generators that have not said what they sent"),
+        (replace(GOOD, unknown=1), "records of generators that have not"),
         (replace(GOOD, sent=299), "all told what was sent"),
     ],
 )
@@ -138,8 +144,46 @@ def test_generator_that_was_silent() -> None:
 def test_generator_that_never_began() -> None:
     """Where one of two generators never began, half of what was planned was never due."""
     given = made(profile=replace(constant(30), rate=20))
-    assert broken(given) == ["the generator kept up: planned and never due"]
+    assert broken(given) == [
+        "the generator kept up: planned and never due",
+        "the generator kept up: away from the plan of 3 s before or after",
+    ]
     assert made(profile=replace(constant(30), rate=20), by_hand=True).holds
+
+
+@pytest.mark.parametrize(
+    ("offered", "away"),
+    [
+        ([10] * 12 + [50] * 6 + [10] * 12, 0),
+        ([0, 5] + [10] * 11 + [50] * 6 + [10] * 12, 0),  # begins a bit late
+        ([10] * 14 + [50] * 6 + [10] * 12, 0),  # and follows late
+        ([10] * 30, 210),  # there was no spike
+        ([10] * 12 + [80] * 6 + [10] * 12, 150),  # or another one
+        ([10] * 12 + [50] * 6 + [10] * 2, 70),  # ends early
+        ([0] * 30, 510),
+    ],
+)
+def test_generator_follows_the_plan(offered: list[int], away: int) -> None:
+    """What was due is held against the plan second by second: no shape can be left out."""
+    profile = replace(constant(30), shape="spike", levels=(5,))
+    assert away_from(profile, offered) == away
+
+
+def test_process_that_does_not_end() -> None:
+    """A processor that hangs until it is killed, or fails at its end, fails the run."""
+    (words,) = broken(made(unwilling=["processor 1"]))
+    assert words == "processes that did not end well when asked"
+
+
+def test_nobody_watched_the_reader() -> None:
+    """A reader that nobody looked at may have had no time."""
+    samples = [Sample(START + at, "reader", 0.1, 80, 20, 4) for at in range(12)]
+    assert broken(made(samples=samples)) == ["the reader was watched"]
+
+
+def test_poison_that_was_not_sent() -> None:
+    """Where records were to be broken and none was, nothing was tried."""
+    assert broken(made(profile=replace(constant(30), poison=0.01))) == ["broken records sent"]
 
 
 def test_reader_is_the_bottleneck() -> None:
