@@ -26,9 +26,7 @@ from lanternpipe.kafka.refusal import explained
 from lanternpipe.ports import AssignmentListener, Log
 from lanternpipe.records import Fetched, Records, TopicPartition
 
-# Once a record has come, how long to wait for others: they come in one answer of the broker's, and
-# a batch of one is the dearest of all.
-GATHER_SECONDS = 0.001
+GATHER_SECONDS = 0.001  # while behind: how long a fetch may take to be full
 QUERY_SECONDS = 5.0
 LEAVE_SECONDS = 5.0
 
@@ -111,7 +109,8 @@ class RecordConsumer:
             messages = consume(1, timeout)
             if messages and max_records > 1:
                 self._gone.clear()
-                more = consume(max_records - 1, GATHER_SECONDS)
+                # What the broker answered at once is here at once; more comes with its next answer.
+                more = consume(max_records - 1, 0)
                 if self._gone and _place(messages[0]) in self._gone:
                     messages = []  # its partition went, and may have come back, in between
                 messages += more
