@@ -12,10 +12,10 @@ export COMPOSE_FILE := $(SECURED)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down smoke test test-all stack security lint types logins unit hostile contract integration docs chaos load bench bench-latency bench-telemetry bench-costs bench-peers lock sbom generate clean
+.PHONY: help demo up down smoke test test-all stack security lint types logins unit hostile contract integration docs chaos load bench bench-latency bench-telemetry bench-costs bench-peers bench-all lock sbom generate clean
 
 help: ## Show this menu
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.runtime ## See the pipeline at work: no Docker, no Java, no account
 	@$(BIN)/lanternpipe demo $(ARGS)
@@ -75,6 +75,8 @@ bench-costs: $(VENV)/.dev ## How cost grows with partitions, size, TLS and the k
 
 bench-peers: $(VENV)/.dev $(VENV)/.stock $(VENV)/.quix ## Side by side with Kafka Streams, quixstreams and others (about an hour)
 	@$(BIN)/python -m benchmarks.peers $(ARGS)
+
+bench-all: bench bench-peers bench-latency bench-costs bench-telemetry ## All of these, one after the other (two hours)
 
 generate: $(VENV)/.dev ## Write the generated documents and dashboards anew
 	@env -i PATH="$(PATH)" PIPELINE_INSTANCE= $(BIN)/lanternpipe config --markdown > docs/configuration.md

@@ -1,7 +1,9 @@
 """One run: a process drains a topic, and is measured from outside.
 
 Within a window, by default between 15 % and 95 % of the records: CPU time of the whole process, all
-threads, from ``/proc``; progress from the ends of what is committed in the output topic.
+threads, from ``/proc``; progress from the ends of what is committed in the output topic. Outputs of
+a transaction are seen all at once, so a window begins and ends when something new was seen: else
+CPU time would count whose outputs do not.
 
 Left out: start-up (told apart as seconds to the first output and to full speed), scrapes of
 ``/metrics``, and a network.
@@ -15,6 +17,7 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from itertools import pairwise
 from typing import NamedTuple
 
 import msgspec
@@ -24,7 +27,7 @@ from benchmarks.contender import Contender
 from benchmarks.machine import busy_seconds, calm, cpu_seconds, peak_rss_mib
 
 SAMPLE_SECONDS = 0.1
-LEAST_SAMPLES = 10
+LEAST_SECONDS = 1.0
 STUCK_SECONDS = 60.0
 
 Start = Callable[[str], AbstractContextManager[Contender]]
@@ -57,13 +60,14 @@ class Window(NamedTuple):
     most: float = math.inf
 
     def of(self, samples: list[Sample], records: int) -> list[Sample]:
-        """Return the samples that count. Pure."""
+        """Return the samples that count, of those in which something new was seen. Pure."""
         first = next((sample.at for sample in samples if sample.done), math.inf)
         begin = first + self.skip
         return [
             sample
-            for sample in samples
-            if self.low * records <= sample.done <= self.high * records
+            for before, sample in pairwise(samples)
+            if sample.done > before.done
+            and self.low * records <= sample.done <= self.high * records
             and begin <= sample.at <= begin + self.most
         ]
 
@@ -132,10 +136,10 @@ def drain(
 
 def summary(contender: str, samples: list[Sample], counted: list[Sample], rss: float) -> Run:
     """Work out the figures of a run from those of its samples that count. Pure."""
-    if len(counted) < LEAST_SAMPLES:
-        raise SystemExit(f"{contender}: too quick to be measured; give more records")
-    first, last = counted[0], counted[-1]
+    first, last = (counted[0], counted[-1]) if counted else (samples[0], samples[0])
     seconds, done = last.at - first.at, last.done - first.done
+    if seconds < LEAST_SECONDS:
+        raise SystemExit(f"{contender}: too quick to be measured; give more records")
     process, broker = last.process - first.process, last.broker - first.broker
     speed = done / seconds
     # The first half second in which it went at nine tenths of its speed.

@@ -66,7 +66,17 @@ def test_summary_counts_the_window_alone() -> None:
 def test_summary_of_too_little() -> None:
     """A run that was over before it could be measured is refused."""
     with pytest.raises(SystemExit, match="give more records"):
-        summary("one", steady(120), steady(120)[:3], 100.0)
+        summary("one", steady(120), steady(120)[:1], 100.0)
+
+
+def test_outputs_in_lumps_cost_what_they_cost() -> None:
+    """Outputs that are seen only every seven seconds make no work look dearer than it is."""
+    lumps = [each._replace(done=each.done // 70 * 70) for each in steady(120)]
+
+    found = summary("one", lumps, Window().of(lumps, RECORDS), 100.0)
+
+    assert found.cpu_us == pytest.approx(0.1e6)
+    assert found.records_per_second == pytest.approx(10)
 
 
 def test_ratios_are_taken_within_a_round() -> None:
